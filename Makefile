@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+# hull: GNU make, no configure; what the kernel can do is probed at run time. `make help` lists the goals.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+DESTDIR ?=
+B       ?= build
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+comma   := ,
+CLANG   ?= clang
+V       ?= 0
+Q       := $(if $(filter 0,$(V)),@,)
+say      = $(if $(filter 0,$(V)),@printf '  %-7s %s\n' '$(1)' '$(2)',@:)
+
+FOLDERS := base sys fmt io fs store iso container runtime cmd
+SRC     := $(wildcard $(FOLDERS:%=src/%/*.c))
+TESTSRC := $(filter %_test.c,$(SRC))
+FUZZSRC := $(filter %_fuzz.c,$(SRC))
+LIBSRC  := $(filter-out $(TESTSRC) $(FUZZSRC) src/cmd/main.c src/cmd/static.c,$(SRC))
+OBJ     := $(LIBSRC:src/%.c=$(B)/obj/%.o)
+TESTS   := $(TESTSRC:src/%.c=$(B)/test/%)
+
+CFLAGS  ?= -O2 -g
+WARN    := -Wall -Wextra -Wshadow -Wvla -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes -Werror
+CPPFLAGS += -iquote src -iquote include -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DHULL_VERSION='"$(VERSION)"' \
+	    -DOPENSSL_SUPPRESS_DEPRECATED
+ALL_CFLAGS = -std=gnu17 $(WARN) -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections -MMD -MP \
+	     $(CPPFLAGS) $(CFLAGS) $(EXTRA)
+LIBS    := -larchive -lseccomp -ljansson -lsqlite3 -lcrypto -lzstd -lz -llzma -lm
+LINK    ?= -static-pie
+STATIC  := $(filter -static%,$(LINK))
+MAINOBJ := $(B)/obj/cmd/main.o $(if $(STATIC),$(B)/obj/cmd/static.o)
+ALL_LDFLAGS = -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(EXTRA)
+
+.PHONY: all run check unit e2e lint asan fuzz bench install deps test-deps layers format clean help
+.DELETE_ON_ERROR:
+
+all: $(B)/hull  ## build/hull
+
+# What the OCI runtime runs through comes first, with the libc it needs, so that it shares pages: its peak memory is mostly that.
+HOT     := $(MAINOBJ) $(patsubst src/%.c,$(B)/obj/%.o,$(filter src/base/% src/sys/% src/fmt/json% src/fmt/oci% \
+	   src/container/% src/cmd/oci% src/cmd/opt.c,$(LIBSRC)))
+
+# libc's functions chosen by processor are resolved at start, each a page touched; these would be the only ones far away.
+NEAR    := $(foreach f,memrchr strcat wcschr wcscpy wmemcmp exp log,-Wl,-u,$(f))
+STATICF := $(if $(STATIC),-Wl$(comma)--wrap=dlopen -Wl$(comma)-z$(comma)pack-relative-relocs $(NEAR))
+
+$(B)/hull: $(HOT) $(OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK) $(ALL_LDFLAGS) $(STATICF) -o $@ $(HOT) -lcrypto -lm -lc $(filter-out $(HOT),$(OBJ)) $(LIBS)
+	$(Q)ln -sf hull $(B)/hull-oci
+
+$(B)/libhull.a: $(OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/obj/%.o: src/%.c | $(B)/.deps
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(B)/test/%: $(B)/obj/%.o $(B)/libhull.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ -lcmocka $(LIBS)
+
+$(B)/.deps: tools/deps
+	$(Q)mkdir -p $(B) && tools/deps build && touch $@
+
+-include $(OBJ:.o=.d) $(MAINOBJ:.o=.d) $(TESTSRC:src/%.c=$(B)/obj/%.d)
+
+run: all  ## build the example image, run it as a container, say how long it took
+	$(Q)tools/run-example $(B)/hull
+
+check: test-deps all layers $(TESTS)  ## every test; the last line counts them
+	$(Q)tools/check $(B) $(TESTS)
+
+unit: $(TESTS)  ## unit tests only
+	$(Q)tools/check $(B) --no-e2e $(TESTS)
+
+e2e: test-deps all  ## end-to-end tests only; FILES=tests/e2e/x.bats picks some
+	$(Q)tools/check $(B) --e2e $(FILES)
+
+layers:  ## no file includes a higher floor
+	$(Q)tools/layers
+
+lint: test-deps  ## clang-format, clang-tidy, cppcheck, shellcheck
+	$(Q)tools/lint
+
+asan: test-deps  ## the unit and end-to-end tests under AddressSanitizer and UBSan
+	$(Q)$(MAKE) --no-print-directory B=$(B)/asan LINK=-pie CFLAGS='-O1 -g' \
+	    EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' check
+
+fuzz: test-deps  ## each parser's fuzz target for FUZZ_SECONDS (10)
+	$(Q)tools/fuzz $(B) $(FUZZSRC)
+
+bench: test-deps all  ## measure against runc, crun, podman, docker; writes docs/performance.md
+	$(Q)bench/run $(B)/hull
+
+install: all  ## into $(DESTDIR)$(PREFIX)
+	$(Q)tools/install $(B) '$(DESTDIR)' '$(PREFIX)'
+
+deps:  ## Debian packages the build needs
+	$(Q)tools/deps build
+
+test-deps:  ## Debian packages the tests, bench and lint need
+	$(Q)tools/deps build test
+
+format:  ## clang-format in place
+	$(Q)clang-format -i $(SRC) $(wildcard $(FOLDERS:%=src/%/*.h))
+
+clean:  ## remove build/
+	$(Q)rm -rf $(B)
+
+help:  ## this list
+	$(Q)grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
