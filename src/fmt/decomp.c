@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fmt/decomp.h"
+
+#include <lzma.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/err.h"
+#include "base/guard.h"
+
+enum { OUT_BYTES = 256 << 10 };
+
+struct decomp;
+
+struct decomp_ops {
+	const char *name;
+	uint8_t magic[6];
+	size_t magic_len;
+	int (*open)(struct decomp *d);
+	/*
+	 * step() - decode from d->in to d->out. Return: 1 at the end of a member, 0 to go on, -errno with @e
+	 * set
+	 */
+	int (*step)(struct decomp *d, struct err *e);
+	void (*close)(struct decomp *d);
+};
+
+struct decomp {
+	const struct decomp_ops *ops; /* NULL: plain bytes pass through */
+	struct source from;
+	const uint8_t *in; /* borrowed from @from */
+	size_t in_len;
+	size_t out_len; /* decoded bytes in @out */
+	bool in_member; /* the input must not end here */
+	bool done;
+	union {
+		z_stream gz;
+		ZSTD_DStream *zstd;
+		lzma_stream xz;
+	} u;
+	uint8_t out[OUT_BYTES];
+};
+
+static int damaged(const struct decomp *d, const char *why, struct err *e)
+{
+	return err_set(e, EBADMSG, "%s: %s", decomp_name(d), why ? why : "damaged data");
+}
+
+/* --- gzip: RFC 1952 --------------------------------------------------------------------------------- */
+static int gz_open(struct decomp *d)
+{
+	return inflateInit2(&d->u.gz, 16 + MAX_WBITS) == Z_OK ? 0 : -ENOMEM;
+}
+
+static int gz_step(struct decomp *d, struct err *e)
+{
+	z_stream *z = &d->u.gz;
+	int r;
+
+	if (!d->in_member)
+		inflateReset(z);
+	z->next_in = (Bytef *)d->in;
+	z->avail_in = d->in_len < UINT32_MAX ? (uInt)d->in_len : UINT32_MAX;
+	z->next_out = d->out + d->out_len;
+	z->avail_out = (uInt)(OUT_BYTES - d->out_len);
+	r = inflate(z, Z_NO_FLUSH);
+	d->in_len -= (size_t)(z->next_in - d->in);
+	d->in = z->next_in;
+	d->out_len = OUT_BYTES - z->avail_out;
+	if (r == Z_STREAM_END)
+		return 1;
+	if (r == Z_MEM_ERROR)
+		return err_sys(e, ENOMEM, "gzip");
+	return r == Z_OK || r == Z_BUF_ERROR ? 0 : damaged(d, z->msg, e);
+}
+
+static void gz_close(struct decomp *d)
+{
+	inflateEnd(&d->u.gz);
+}
+
+/* --- zstd: RFC 8878 --------------------------------------------------------------------------------- */
+static int zstd_open(struct decomp *d)
+{
+	d->u.zstd = ZSTD_createDStream();
+	if (!d->u.zstd)
+		return -ENOMEM;
+	ZSTD_DCtx_setParameter(d->u.zstd, ZSTD_d_windowLogMax, DECOMP_WINDOW_LOG_MAX);
+	return 0;
+}
+
+static int zstd_step(struct decomp *d, struct err *e)
+{
+	ZSTD_inBuffer in = { d->in, d->in_len, 0 };
+	ZSTD_outBuffer out = { d->out, OUT_BYTES, d->out_len };
+	size_t r = ZSTD_decompressStream(d->u.zstd, &out, &in);
+
+	if (ZSTD_isError(r))
+		return damaged(d, ZSTD_getErrorName(r), e);
+	d->in += in.pos;
+	d->in_len -= in.pos;
+	d->out_len = out.pos;
+	return r == 0;
+}
+
+static void zstd_close(struct decomp *d)
+{
+	ZSTD_freeDStream(d->u.zstd);
+}
+
+/* --- xz --------------------------------------------------------------------------------------------- */
+static int xz_open(struct decomp *d)
+{
+	d->u.xz = (lzma_stream)LZMA_STREAM_INIT;
+	return lzma_stream_decoder(&d->u.xz, DECOMP_XZ_MEM_MAX, LZMA_CONCATENATED) == LZMA_OK ? 0 : -ENOMEM;
+}
+
+/*
+ * xz_step() - liblzma itself goes from stream to stream, and is told the end of the input by no input at all.
+ */
+static int xz_step(struct decomp *d, struct err *e)
+{
+	lzma_stream *z = &d->u.xz;
+	lzma_ret r;
+
+	z->next_in = d->in;
+	z->avail_in = d->in_len;
+	z->next_out = d->out + d->out_len;
+	z->avail_out = OUT_BYTES - d->out_len;
+	r = lzma_code(z, d->in_len == 0 ? LZMA_FINISH : LZMA_RUN);
+	d->in = z->next_in;
+	d->in_len = z->avail_in;
+	d->out_len = OUT_BYTES - z->avail_out;
+	switch (r) {
+	case LZMA_OK: return 0;
+	case LZMA_STREAM_END: return 1;
+	case LZMA_BUF_ERROR: return damaged(d, "cut short", e);
+	case LZMA_MEM_ERROR: return err_sys(e, ENOMEM, "xz");
+	case LZMA_MEMLIMIT_ERROR: return damaged(d, "wants more memory than is allowed", e);
+	default: return damaged(d, NULL, e);
+	}
+}
+
+static void xz_close(struct decomp *d)
+{
+	lzma_end(&d->u.xz);
+}
+
+static const struct decomp_ops kinds[] = {
+	{ "gzip", { 0x1f, 0x8b }, 2, gz_open, gz_step, gz_close },
+	{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, zstd_open, zstd_step, zstd_close },
+	{ "xz", { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6, xz_open, xz_step, xz_close },
+};
+
+/* A zstd stream may open with a skippable frame: magic 0x184D2A50 to 0x184D2A5F, little endian. */
+static bool is_skippable(const uint8_t *p, size_t len)
+{
+	return len >= 4 && (p[0] & 0xf0) == 0x50 && p[1] == 0x2a && p[2] == 0x4d && p[3] == 0x18;
+}
+
+static const struct decomp_ops *kind_of(const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (len >= kinds[i].magic_len && memcmp(p, kinds[i].magic, kinds[i].magic_len) == 0)
+			return &kinds[i];
+	return is_skippable(p, len) ? &kinds[1] : NULL;
+}
+
+/* refill() - more input when none is left. Return: 1, 0 at the end of the input, -errno */
+static int refill(struct decomp *d, struct err *e)
+{
+	ssize_t n;
+
+	if (d->in_len > 0)
+		return 1;
+	n = d->from.next(d->from.arg, &d->in, e);
+	if (n > 0)
+		d->in_len = (size_t)n;
+	return n < 0 ? (int)n : n > 0;
+}
+
+int decomp_new(struct decomp **ret_d, const struct source *from, struct err *e)
+{
+	struct decomp *d = malloc(sizeof(*d)); /* not zeroed: @out is large and written before it is read */
+	int r;
+
+	if (!d)
+		return err_sys(e, ENOMEM, "decompress");
+	memset(d, 0, offsetof(struct decomp, out));
+	d->from = *from;
+	r = refill(d, e);
+	if (r > 0)
+		d->ops = kind_of(d->in, d->in_len);
+	if (r >= 0 && d->ops) {
+		r = d->ops->open(d);
+		if (r < 0) {
+			err_sys(e, -r, "%s", d->ops->name);
+			d->ops = NULL;
+		}
+	}
+	if (r < 0) {
+		decomp_free(d);
+		return r;
+	}
+	*ret_d = d;
+	return 0;
+}
+
+void decomp_free(struct decomp *d)
+{
+	if (d && d->ops)
+		d->ops->close(d);
+	free(d);
+}
+
+const char *decomp_name(const struct decomp *d)
+{
+	return d->ops ? d->ops->name : "plain";
+}
+
+/* starts_member() - with a member behind us, what follows must begin another one of the same kind. */
+static bool starts_member(const struct decomp *d)
+{
+	/* Four bytes may be split over two runs of input: the decoder itself then judges the rest. */
+	if (d->ops == &kinds[1])
+		return d->in_len < 4 || is_skippable(d->in, d->in_len) ||
+		       memcmp(d->in, kinds[1].magic, kinds[1].magic_len) == 0;
+	return d->in[0] == d->ops->magic[0];
+}
+
+/* decode() - until d->out is full or the input at its end. Return: 0, -errno */
+static int decode(struct decomp *d, struct err *e)
+{
+	while (d->out_len < OUT_BYTES) {
+		int more = refill(d, e), r;
+		size_t had;
+
+		if (more < 0)
+			return more;
+		if (more == 0 && !d->in_member) {
+			d->done = true;
+			return 0;
+		}
+		if (!d->in_member && !starts_member(d))
+			return damaged(d, "something else follows its end", e);
+		had = d->out_len;
+		r = d->ops->step(d, e);
+		if (r < 0)
+			return r;
+		/*
+		 * Without input a decoder may still hold output, but once it yields nothing the end is
+		 * missing.
+		 */
+		if (more == 0 && r == 0 && d->out_len == had)
+			return damaged(d, "cut short", e);
+		d->in_member = r == 0;
+	}
+	return 0;
+}
+
+static ssize_t decomp_next(void *arg, const uint8_t **ret_bytes, struct err *e)
+{
+	struct decomp *d = arg;
+	int r;
+
+	if (!d->ops) { /* plain: hand the source's own bytes through */
+		size_t n;
+
+		r = refill(d, e);
+		if (r <= 0)
+			return r;
+		*ret_bytes = d->in;
+		n = d->in_len;
+		d->in_len = 0;
+		return (ssize_t)n;
+	}
+	if (d->done)
+		return 0;
+	d->out_len = 0;
+	r = decode(d, e);
+	if (r < 0)
+		return r;
+	*ret_bytes = d->out;
+	return (ssize_t)d->out_len;
+}
+
+struct source decomp_source(struct decomp *d)
+{
+	return (struct source){ decomp_next, d };
+}
