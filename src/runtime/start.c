@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * start.c - from an instance to its shim
+ *
+ * Under the instance's lock: root file system, specification and shim.json are made; then fork. The child launches the workload,
+ * writes state.json and becomes the shim by exec, so that the workload already runs while the shim is still loaded. The pair of
+ * sockets the two have in common carries the outcome, and afterwards the attached session: nobody has to connect.
+ *
+ * Killed at any instant: before the child has written state.json the workload, if any, is found by its level's state and removed by
+ * the next start, rm or sweep; afterwards it is the running instance it says it is.
+ */
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/guard.h"
+#include "io/child.h"
+#include "io/frame.h"
+#include "runtime/event.h"
+#include "runtime/launch.h"
+#include "runtime/names.h"
+#include "runtime/proto.h"
+#include "runtime/rootfs.h"
+#include "runtime/runtime_internal.h"
+#include "runtime/session.h"
+#include "runtime/shim.h"
+#include "runtime/spec.h"
+#include "sys/call.h"
+#include "sys/file.h"
+#include "sys/ns.h"
+#include "sys/path.h"
+#include "sys/sock.h"
+
+enum { FD_ABOVE = 32 };		/* where descriptors wait while the fixed numbers are dealt */
+
+struct starting {
+	struct runtime *rt;
+	struct instance in;
+	char *dir;		/* owned */
+	char *run_dir;		/* owned */
+	int dirfd, own, lock, rootfs;	/* owned; @own: "<run>/shim/<id>" */
+	struct buf spec;
+};
+
+static void starting_fini(struct starting *st)
+{
+	instance_fini(&st->in);
+	free(st->dir);
+	free(st->run_dir);
+	fd_close(&st->own);
+	fd_close(&st->rootfs);
+	fd_close(&st->lock);
+	fd_close(&st->dirfd);
+	buf_fini(&st->spec);
+}
+
+/* --- the child, until it is the shim ------------------------------------------------------------------------- */
+
+static int null_stdio(void)
+{
+	auto_close int null = file_open(AT_FDCWD, "/dev/null", O_RDWR, 0);
+	int r = null;
+
+	for (int i = 0; i < 3 && r >= 0; i++)
+		r = fd_dup_to(null, i, false);
+	return r;
+}
+
+static int listen_shim(const struct starting *st, struct err *e)
+{
+	int fd = sock_listen_at(st->own, INSTANCE_SOCKET, SOCK_SEQPACKET, 0600);
+
+	return fd < 0 ? err_sys(e, -fd, "%s/" INSTANCE_SOCKET, st->run_dir) : fd;
+}
+
+/* deal_fds() - @fd[i] becomes number SHIM_FD_DIR + i, open across exec. */
+static int deal_fds(int fd[SHIM_FD_END - SHIM_FD_DIR])
+{
+	int r = 0;
+
+	for (int i = 0; i < SHIM_FD_END - SHIM_FD_DIR; i++)
+		if (fd[i] >= 0)
+			fd[i] = (int)SYS3(SYS_fcntl, fd[i], F_DUPFD_CLOEXEC, FD_ABOVE);
+	for (int i = 0; i < SHIM_FD_END - SHIM_FD_DIR && r >= 0; i++) {
+		if (fd[i] >= 0)
+			r = fd_dup_to(fd[i], SHIM_FD_DIR + i, false);
+		else
+			SYS1(SYS_close, SHIM_FD_DIR + i);
+	}
+	return r;
+}
+
+static int become_shim(const struct starting *st, const struct launch *l, int listener, int sock,
+		       const struct streams *streams, const struct state *state, struct err *e)
+{
+	int fd[SHIM_FD_END - SHIM_FD_DIR] = {
+		st->dirfd, st->own, listener, sock, streams->mine[0], streams->mine[1], streams->mine[2],
+	};
+	char pid[16], start[24], started[24];
+	char *argv[] = { "hull", "shim", (char *)(uintptr_t)st->in.id, pid, start, started, NULL };
+	char *env[] = { NULL };
+	sigset_t chld;
+	int r;
+
+	str_format(pid, sizeof(pid), "%d", (int)l->pid);
+	str_format(start, sizeof(start), "%llu", (unsigned long long)l->start_time);
+	str_format(started, sizeof(started), "%lld", (long long)state->started_ns);
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigprocmask(SIG_SETMASK, &chld, NULL);
+	r = deal_fds(fd);
+	if (r >= 0)
+		r = (int)SYS3(SYS_execve, "/proc/self/exe", argv, env);
+	return err_sys(e, -r, "start the shim");
+}
+
+static int launch_first(const struct starting *st, struct launch *l, struct streams *streams, struct state *state,
+			int *ret_code, struct err *e)
+{
+	int64_t own = proc_start_time(getpid());
+	int r = streams_open(streams, l->tty, instance__bool(st->in.config, "Config", "OpenStdin"), e);
+
+	*ret_code = 125;
+	if (r >= 0)
+		r = launch(l, ret_code, e);
+	if (r < 0)
+		return r;
+	state->status = INSTANCE_RUNNING;
+	state->pid = l->pid;
+	state->pid_start = l->start_time;
+	state->shim_pid = getpid();	/* exec changes neither */
+	state->shim_start = own < 0 ? 0 : (uint64_t)own;
+	state->started_ns = time_now_ns(CLOCK_REALTIME);
+	r = state_write(st->dirfd, state, e);
+	if (r >= 0)
+		r = streams_settle(streams, l->tty, e);
+	return r;
+}
+
+static void say_failed(const struct starting *st, int sock, int code, const struct err *e)
+{
+	struct msg_failed m = { .code = code, .e = *e };
+	struct state state = { .status = INSTANCE_CREATED, .exit_code = code, .error = (char *)(uintptr_t)e->text };
+
+	char path[16 + INSTANCE_ID_SIZE];
+
+	file_remove_tree(st->rt->run_fd, runtime__run_path(st->in.id, path), NULL);
+	state_write(st->dirfd, &state, NULL);
+	frame_send(sock, PROTO_FAILED, &m, sizeof(m), -1, false);
+}
+
+static _Noreturn void child(const struct starting *st, int sock)
+{
+	struct launch l = {
+		.id = st->in.id, .dir = st->dir, .run_dir = st->run_dir, .levels = st->rt->levels,
+		.level = instance__str(st->in.config, "HostConfig", "Isolation"), .rootfs_fd = st->rootfs,
+		.spec_text = buf_str(&st->spec), .spec_len = st->spec.len, .pidfd = -1,
+		.tty = instance__bool(st->in.config, "Config", "Tty"),
+	};
+	const char *pairs[] = { "name", st->in.name, "image", st->in.image };
+	struct streams streams = STREAMS_NONE;
+	struct state state = {0};
+	struct err e = {0};
+	int code = 125, listener, r;
+
+	l.streams = &streams;
+	setsid();
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	r = null_stdio();
+	listener = r < 0 ? err_sys(&e, -r, "/dev/null") : listen_shim(st, &e);
+	r = listener < 0 ? listener : launch_first(st, &l, &streams, &state, &code, &e);
+	if (r >= 0) {
+		event__append(st->rt->run_fd, "container", "start", st->in.id, pairs, 2);
+		r = become_shim(st, &l, listener, sock, &streams, &state, &e);
+	}
+	if (l.pid > 0)
+		launch_remove(l.level, l.levels, l.id, NULL, NULL);
+	say_failed(st, sock, code, &e);
+	_exit(1);
+}
+
+/* --- the parent ---------------------------------------------------------------------------------------------- */
+
+/* joined_pid() - the first process of the instance a "container:x" mode names; 0: no such mode. */
+static int joined_pid(struct runtime *rt, const json_t *config, const char *key, int *ret_pid, struct err *e)
+{
+	const char *mode = instance__str(config, "HostConfig", key);
+	const char *name = mode ? str_after(mode, "container:") : NULL;
+	auto_fini(instance) struct instance other = {0};
+	int r;
+
+	if (!name)
+		return 0;
+	r = instance_find(rt, name, &other, e);
+	if (r >= 0)
+		r = instance__need_live(&other, "join the namespace of", e);
+	if (r >= 0)
+		*ret_pid = other.pid;
+	return r;
+}
+
+static int make_workdir(const struct starting *st, struct err *e)
+{
+	const char *path = instance__str(st->in.config, "Config", "WorkingDir");
+	int fd;
+
+	if (!path || str_eq(path, "/"))
+		return 0;
+	fd = path_make_in_root(st->rootfs, path, true, 0755, e);
+	if (fd < 0)
+		return err_wrap(e, fd, "working directory '%s'", path);
+	close(fd);
+	return 0;
+}
+
+/* make_run_dir() - a fresh one: what stands there was left by a shim that was killed; we hold the lock, so none is alive. */
+static int make_run_dir(struct starting *st, struct err *e)
+{
+	char path[RUN_PATH_SIZE];
+	struct stat sb;
+	int r = 0;
+
+	runtime__run_path(st->in.id, path);
+	if (file_fstatat(st->rt->run_fd, path, &sb, AT_SYMLINK_NOFOLLOW) == 0)
+		r = file_remove_tree(st->rt->run_fd, path, e);
+	if (r >= 0)
+		r = file_mkdir(st->rt->run_fd, path, 0700);
+	if (r >= 0)
+		r = st->own = file_open(st->rt->run_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	st->run_dir = str_printf("%s/%s", st->rt->run_root, path);
+	if (r < 0 || !st->run_dir)
+		return err_sys(e, r < 0 ? -r : ENOMEM, "%s/%s", st->rt->run_root, path);
+	return 0;
+}
+
+static int prepare(struct starting *st, struct err *e)
+{
+	struct spec_input in = { .id = st->in.id, .config = st->in.config, .rootless = geteuid() != 0 };
+	int r = joined_pid(st->rt, st->in.config, "NetworkMode", &in.pid_of_network, e);
+
+	if (r >= 0)
+		r = joined_pid(st->rt, st->in.config, "PidMode", &in.pid_of_pid, e);
+	if (r >= 0)
+		r = joined_pid(st->rt, st->in.config, "IpcMode", &in.pid_of_ipc, e);
+	if (r < 0)
+		return r;
+	st->rootfs = rootfs_open(st->dir, e);
+	if (st->rootfs < 0)
+		return st->rootfs;
+	in.rootfs_fd = st->rootfs;
+	r = make_run_dir(st, e);
+	if (r >= 0)
+		r = make_workdir(st, e);
+	in.dir = st->run_dir;
+	if (r >= 0)
+		r = spec_make(&in, &st->spec, e);
+	if (r >= 0)
+		r = names_write(st->own, st->in.config, e);
+	if (r >= 0)
+		r = file_replace(st->own, INSTANCE_SPEC, buf_str(&st->spec), st->spec.len, 0600, false, e);
+	return r >= 0 ? shim_config_write(st->rt, &st->in, st->own, e) : r;
+}
+
+/* open_locked() - the instance as it is once nobody else changes it. Return: 1 when it runs already. */
+static int open_locked(struct starting *st, const char *id, struct err *e)
+{
+	char level[16 + INSTANCE_ID_SIZE];
+	struct stat sb;
+	int r = instance_find(st->rt, id, &st->in, e);
+
+	if (r < 0)
+		return r;
+	st->dir = runtime__path(st->rt, st->in.id);
+	st->dirfd = runtime__dir(st->rt, st->in.id, e);
+	if (!st->dir || st->dirfd < 0)
+		return st->dir ? st->dirfd : err_sys(e, ENOMEM, "start");
+	st->lock = runtime__lock(st->dirfd, true, e);
+	if (st->lock < 0)
+		return st->lock;
+	r = instance__reread(&st->in, st->dirfd, e);	/* it may have changed while we waited */
+	if (r < 0)
+		return r;
+	if (instance__live(&st->in))
+		return 1;
+	str_format(level, sizeof(level), RUNTIME_LEVEL_DIR "/%s", st->in.id);
+	if (file_fstatat(st->rt->run_fd, level, &sb, 0) == 0)	/* of a start or shim that was killed */
+		return launch_remove(instance__str(st->in.config, "HostConfig", "Isolation"), st->rt->levels, st->in.id, NULL, e);
+	return 0;
+}
+
+/* await() - the child's first word. */
+static int await(int sock, int *ret_code, struct err *e)
+{
+	struct msg_failed m = {0};
+	uint8_t type = 0;
+	ssize_t n = frame_recv(sock, &type, &m, sizeof(m), NULL, true);
+
+	*ret_code = 125;
+	if (n < 0)
+		return (int)n;
+	if (type == PROTO_STARTED) {
+		*ret_code = 0;
+		return 0;
+	}
+	*ret_code = m.code;
+	return err_set(e, m.e.code ? m.e.code : EIO, "%s", m.e.text);
+}
+
+/* bury() - a shim that has failed. @r: what await() said; without a word from it, how it ended is all there is to tell. */
+static int bury(pid_t shim, int r, struct err *e)
+{
+	int code = child_wait(shim);
+
+	if (r != -EPIPE)
+		return r;
+	return code > 128 ? err_set(e, EPIPE, "the shim was killed by signal %d while it started", code - 128)
+			  : err_set(e, EPIPE, "the shim ended with code %d while it started", code);
+}
+
+/* spawn() - Return: the shim's pid, with our end of the pair. */
+static pid_t spawn(struct starting *st, const struct instance_streams *io, int *ret_sock, struct err *e)
+{
+	auto_close int mine = -1;
+	int pair[2], r = sock_pair(SOCK_SEQPACKET, pair);
+	sigset_t old;
+	pid_t pid;
+
+	if (r < 0)
+		return err_sys(e, -r, "start");
+	mine = pair[0];
+	r = io ? session_attach(mine, io) : 0;
+	if (r < 0) {
+		close(pair[1]);
+		return err_sys(e, -r, "start");
+	}
+	if (io)
+		session_block(io, &old);
+	pid = fork();
+	if (pid == 0) {
+		close(mine);
+		if (io)
+			session_unblock(&old);
+		child(st, pair[1]);
+	}
+	r = pid < 0 ? -errno : 0;
+	close(pair[1]);
+	if (r < 0) {
+		if (io)
+			session_unblock(&old);
+		return err_sys(e, -r, "start");
+	}
+	*ret_sock = TAKE_FD(mine);
+	return pid;
+}
+
+/* end_session() - what an attached start has left to do. */
+static int end_session(struct runtime *rt, const char *id, int *sock, pid_t shim, const struct session *s, struct err *e)
+{
+	int r = 0;
+
+	if (s->remove) {
+		r = instance_remove(rt, id, false, true, e);
+		if (r == -ENOENT)
+			r = 0;
+		frame_send(*sock, PROTO_REMOVED, NULL, 0, -1, false);
+	}
+	fd_close(sock);
+	child_wait(shim);	/* it has nothing left to do; no process of ours stays behind */
+	return r;
+}
+
+static int last_code(struct runtime *rt, const char *id, int *ret_code, struct err *e)
+{
+	auto_fini(instance) struct instance in = {0};
+	int r = instance_find(rt, id, &in, e);
+
+	if (r < 0)
+		return r;
+	*ret_code = in.exit_code;
+	return in.status == INSTANCE_DEAD ? err_set(e, EPIPE, "container '%s': %s", in.name, in.error) : 0;
+}
+
+int instance_start(struct runtime *rt, const char *id, const struct instance_streams *io, int *ret_code, struct err *e)
+{
+	auto_fini(starting) struct starting st = { .rt = rt, .dirfd = -1, .own = -1, .lock = -1, .rootfs = -1 };
+	auto_close int sock = -1;
+	struct session s = { .io = io };
+	pid_t shim;
+	int code, r = open_locked(&st, id, e);
+
+	if (!ret_code)
+		ret_code = &code;
+	*ret_code = 125;
+	if (r == 1) {
+		*ret_code = 0;
+		fd_close(&st.lock);
+		return io ? instance_attach(rt, id, io, ret_code, e) : 0;
+	}
+	if (r >= 0)
+		r = prepare(&st, e);
+	shim = r < 0 ? r : spawn(&st, io, &sock, e);
+	r = shim < 0 ? shim : await(sock, ret_code, e);
+	fd_close(&st.lock);
+	if (r < 0) {
+		if (shim > 0)
+			r = bury(shim, r, e);
+		if (instance__bool(st.in.config, "HostConfig", "AutoRemove"))
+			instance_remove(rt, st.in.id, true, true, NULL);
+		return r;
+	}
+	if (!io)
+		return 0;
+	fd_close(&st.rootfs);	/* when the shim removes the workload its mounts shall go, too */
+	s.sock = sock;
+	r = session_run(&s, e);
+	if (r == -EPIPE)
+		return last_code(rt, st.in.id, ret_code, e);
+	*ret_code = s.code;
+	return r == 0 ? end_session(rt, st.in.id, &sock, shim, &s, e) : r;
+}
+
+int instance_attach(struct runtime *rt, const char *id, const struct instance_streams *io, int *ret_code, struct err *e)
+{
+	auto_fini(instance) struct instance in = {0};
+	auto_close int sock = -1;
+	struct session s = { .io = io };
+	int r = instance_find(rt, id, &in, e);
+
+	if (r >= 0)
+		r = instance__need_live(&in, "attach to", e);
+	if (r < 0)
+		return r;
+	sock = runtime__shim(rt, in.id);
+	r = sock < 0 ? sock : session_attach(sock, io);
+	if (r < 0)
+		return err_sys(e, -r, "attach to '%s': its shim", in.name);
+	s.sock = sock;
+	r = session_run(&s, e);
+	if (r == -EPIPE)
+		return last_code(rt, in.id, ret_code, e);
+	*ret_code = s.code;
+	return r;
+}
