@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/bug.h"
+#include "base/str.h"
+#include "cmd/cmd.h"
+#include "runtime/runtime.h"
+
+/* called_as_runtime() - a link with a runtime's name makes hull that runtime */
+static bool called_as_runtime(const char *path)
+{
+	static const char *const name[] = { "hull-oci", "runc", "crun" };
+	const char *slash = strrchr(path, '/');
+
+	for (size_t i = 0; i < ARRAY_SIZE(name); i++)
+		if (str_eq(slash ? slash + 1 : path, name[i]))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	/* Started thousands of times an hour, these two come before anything is set up. */
+	if (argc > 0 && called_as_runtime(argv[0]))
+		return oci_main(argc, argv);
+	if (argc > 1 && str_eq(argv[1], "oci"))
+		return oci_main(argc - 1, argv + 1);
+	if (argc > 1 && str_eq(argv[1], "shim"))
+		return shim_main(argc - 1, argv + 1);
+	return cmd_main(argc, argv);
+}
