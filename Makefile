@@ -45,7 +45,8 @@ HOT     := $(MAINOBJ) $(patsubst src/%.c,$(B)/obj/%.o,$(filter src/base/% src/sy
 
 # libc's functions chosen by processor are resolved at start, each a page touched; these would be the only ones far away.
 NEAR    := $(foreach f,memrchr strcat wcschr wcscpy wmemcmp exp log,-Wl,-u,$(f))
-STATICF := $(if $(STATIC),-Wl$(comma)--wrap=dlopen -Wl$(comma)-z$(comma)pack-relative-relocs $(NEAR))
+WRAP    := $(foreach f,dlopen OPENSSL_cpuid_setup SHA256_Init SHA512_Init,-Wl,--wrap=$(f))
+STATICF := $(if $(STATIC),$(WRAP) -Wl$(comma)-z$(comma)pack-relative-relocs $(NEAR))
 
 $(B)/hull: $(HOT) $(OBJ)
 	$(call say,LINK,$@)
