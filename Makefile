@@ -18,9 +18,12 @@ FOLDERS := base sys fmt io fs store iso container runtime cmd
 SRC     := $(wildcard $(FOLDERS:%=src/%/*.c))
 TESTSRC := $(filter %_test.c,$(SRC))
 FUZZSRC := $(filter %_fuzz.c,$(SRC))
-LIBSRC  := $(filter-out $(TESTSRC) $(FUZZSRC) src/cmd/main.c src/cmd/static.c,$(SRC))
+LIBSRC  := $(filter-out $(TESTSRC) $(FUZZSRC) src/cmd/main.c src/cmd/static.c src/cmd/entry.c,$(SRC))
 OBJ     := $(LIBSRC:src/%.c=$(B)/obj/%.o)
 TESTS   := $(TESTSRC:src/%.c=$(B)/test/%)
+TESTOBJ := $(TESTSRC:src/%.c=$(B)/obj/%.o)
+FUZZOBJ := $(FUZZSRC:src/%.c=$(B)/obj/%.o)
+FUZZERS := $(FUZZSRC:src/%_fuzz.c=$(B)/run/%)
 
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -28,13 +31,13 @@ CPPFLAGS += -iquote src -iquote include -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DH
 	    -DOPENSSL_SUPPRESS_DEPRECATED
 ALL_CFLAGS = -std=gnu17 $(WARN) -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections -MMD -MP \
 	     $(CPPFLAGS) $(CFLAGS) $(EXTRA)
-LIBS    := -larchive -lseccomp -ljansson -lsqlite3 -lcrypto -lzstd -lz -llzma -lm
+LIBS    := -lseccomp -ljansson -lsqlite3 -lcrypto -lzstd -lz -llzma -lm
 LINK    ?= -static-pie
 STATIC  := $(filter -static%,$(LINK))
-MAINOBJ := $(B)/obj/cmd/main.o $(if $(STATIC),$(B)/obj/cmd/static.o)
+MAINOBJ := $(B)/obj/cmd/main.o $(if $(STATIC),$(B)/obj/cmd/static.o $(B)/obj/cmd/entry.o)
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(EXTRA)
 
-.PHONY: all run check unit e2e lint asan fuzz bench install deps test-deps layers format clean help
+.PHONY: all run check unit e2e lint asan fuzz fuzzers bench install deps test-deps layers format clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/hull  ## build/hull
@@ -46,7 +49,7 @@ HOT     := $(MAINOBJ) $(patsubst src/%.c,$(B)/obj/%.o,$(filter src/base/% src/sy
 # libc's functions chosen by processor are resolved at start, each a page touched; these would be the only ones far away.
 NEAR    := $(foreach f,memrchr strcat wcschr wcscpy wmemcmp exp log,-Wl,-u,$(f))
 WRAP    := $(foreach f,dlopen OPENSSL_cpuid_setup SHA256_Init SHA512_Init,-Wl,--wrap=$(f))
-STATICF := $(if $(STATIC),$(WRAP) -Wl$(comma)-z$(comma)pack-relative-relocs $(NEAR))
+STATICF := $(if $(STATIC),-Wl$(comma)-e$(comma)hull_entry $(WRAP) -Wl$(comma)-z$(comma)pack-relative-relocs $(NEAR))
 
 $(B)/hull: $(HOT) $(OBJ)
 	$(call say,LINK,$@)
@@ -62,42 +65,60 @@ $(B)/obj/%.o: src/%.c | $(B)/.deps
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(B)/test/%: $(B)/obj/%.o $(B)/libhull.a
+$(TESTS): $(B)/test/%: $(B)/obj/%.o $(B)/libhull.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ -lcmocka $(LIBS)
 
+$(FUZZERS): $(B)/run/%: $(B)/obj/%_fuzz.o $(B)/libhull.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
 $(B)/.deps: tools/deps
 	$(Q)mkdir -p $(B) && tools/deps build && touch $@
 
--include $(OBJ:.o=.d) $(MAINOBJ:.o=.d) $(TESTSRC:src/%.c=$(B)/obj/%.d)
+$(B)/.test-deps: tools/deps | $(B)/.deps
+	$(Q)tools/deps test && touch $@
+
+$(TESTOBJ): | $(B)/.test-deps
+
+-include $(OBJ:.o=.d) $(MAINOBJ:.o=.d) $(TESTOBJ:.o=.d) $(FUZZOBJ:.o=.d)
+
+# before libc is up: nothing that needs it
+$(B)/obj/cmd/entry.o: EXTRA += -O2 -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns
 
 run: all  ## build the example image, run it as a container, say how long it took
 	$(Q)tools/run-example $(B)/hull
 
-check: test-deps all layers $(TESTS)  ## every test; the last line counts them
+check: $(B)/.test-deps all layers $(TESTS)  ## every test; the last line counts them
 	$(Q)tools/check $(B) $(TESTS)
 
-unit: $(TESTS)  ## unit tests only
+unit: $(B)/.test-deps $(TESTS)  ## unit tests only
 	$(Q)tools/check $(B) --no-e2e $(TESTS)
 
-e2e: test-deps all  ## end-to-end tests only; FILES=tests/e2e/x.bats picks some
+e2e: $(B)/.test-deps all  ## end-to-end tests only; FILES=tests/e2e/x.bats picks some
 	$(Q)tools/check $(B) --e2e $(FILES)
 
 layers:  ## no file includes a higher floor
 	$(Q)tools/layers
 
-lint: test-deps  ## clang-format, clang-tidy, cppcheck, shellcheck
+lint: $(B)/.test-deps  ## clang-format, clang-tidy, cppcheck, shellcheck
 	$(Q)tools/lint
 
-asan: test-deps  ## the unit and end-to-end tests under AddressSanitizer and UBSan
+asan: $(B)/.test-deps  ## the unit and end-to-end tests under AddressSanitizer and UBSan
 	$(Q)$(MAKE) --no-print-directory B=$(B)/asan LINK=-pie CFLAGS='-O1 -g' \
-	    EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' check
+	    EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
+	    -Wno-format-truncation' check
 
-fuzz: test-deps  ## each parser's fuzz target for FUZZ_SECONDS (10)
-	$(Q)tools/fuzz $(B) $(FUZZSRC)
+fuzz: $(B)/.test-deps  ## each parser's fuzz target for FUZZ_SECONDS (10)
+	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
+	    EXTRA='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined' fuzzers
+	$(Q)tools/fuzz $(FUZZSRC:src/%_fuzz.c=$(B)/fuzz/run/%)
 
-bench: test-deps all  ## measure against runc, crun, podman, docker; writes docs/performance.md
+fuzzers: $(FUZZERS)
+
+bench: $(B)/.test-deps all  ## measure against runc, crun, podman, docker; writes docs/performance.md
 	$(Q)bench/run $(B)/hull
 
 install: all  ## into $(DESTDIR)$(PREFIX)
