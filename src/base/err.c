@@ -13,6 +13,14 @@ const char *err_name(int code)
 	return text ? text : "unknown error";
 }
 
+/* err_one_line() - names in a text come from outside: no newline, and nothing that steers a terminal. */
+static void err_one_line(struct err *e)
+{
+	for (char *c = e->text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = '?';
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -23,6 +31,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	str_vformat(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
+	err_one_line(e);
 	return -code;
 }
 
@@ -39,6 +48,7 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
 	va_end(ap);
 	if (n < sizeof(e->text))
 		str_format(e->text + n, sizeof(e->text) - n, ": %s", err_name(code));
+	err_one_line(e);
 	return -code;
 }
 
@@ -60,5 +70,6 @@ int err_wrap(struct err *e, int rc, const char *fmt, ...)
 	va_end(ap);
 	if (n < sizeof(e->text))
 		str_format(e->text + n, sizeof(e->text) - n, ": %s", was);
+	err_one_line(e);
 	return rc;
 }

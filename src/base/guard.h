@@ -36,12 +36,14 @@ static inline void guard_close(int *fd)
 #define auto_free_(module) __attribute__((cleanup(module##_freep)))
 
 /* GUARD_FREEP(x, type) - defines x_freep() for auto_free_(x), once, beside x_free()'s declaration. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type takes none */
 #define GUARD_FREEP(module, type)                                                                            \
 	static inline void module##_freep(type **pp)                                                         \
 	{                                                                                                    \
 		if (*pp)                                                                                     \
 			module##_free(*pp);                                                                  \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define TAKE_FD(fd)                                                                                          \
 	({                                                                                                   \

@@ -17,7 +17,7 @@ struct conversion {
 	bool left, zero, negative;
 	int width;
 	int precision; /* -1: none */
-	int longs;     /* 0 int, 1 long, size_t or intmax_t, 2 long long */
+	int longs;     /* -2 char, -1 short, 0 int, 1 long, size_t or intmax_t, 2 long long */
 	char kind;
 };
 
@@ -43,27 +43,30 @@ static void out_padded(struct out *o, const struct conversion *v, const char *s,
 static void out_number(struct out *o, const struct conversion *v, unsigned long long n)
 {
 	unsigned base = v->kind == 'x' || v->kind == 'p' ? 16 : v->kind == 'o' ? 8 : 10;
+	struct conversion rest = *v;
 	char digits[32];
 	size_t at = sizeof(digits);
-	size_t fill = v->zero && !v->left && v->width > 0 ? (size_t)v->width : 1;
 
-	if (fill > sizeof(digits) - 3)
-		fill = sizeof(digits) - 3;
-	if (v->negative && fill > 1)
-		fill--;
 	do {
 		digits[--at] = "0123456789abcdef"[n % base];
 		n /= base;
 	} while (n);
-	while (sizeof(digits) - at < fill)
-		digits[--at] = '0';
 	if (v->kind == 'p') {
 		digits[--at] = 'x';
 		digits[--at] = '0';
 	}
-	if (v->negative)
+	if (v->zero && !v->left) {
+		int len = (int)(sizeof(digits) - at) + v->negative;
+
+		if (v->negative)
+			out_char(o, '-');
+		for (; len < v->width; len++)
+			out_char(o, '0');
+		rest.width = 0;
+	} else if (v->negative) {
 		digits[--at] = '-';
-	out_padded(o, v, digits + at, sizeof(digits) - at);
+	}
+	out_padded(o, &rest, digits + at, sizeof(digits) - at);
 }
 
 static const char *conversion_flags(struct conversion *v, const char *f)
@@ -106,7 +109,7 @@ size_t str_vformat(char *dst, size_t size, const char *fmt, va_list ap)
 				v.precision = v.precision * 10 + (*f - '0');
 		}
 		for (; *f == 'l' || *f == 'z' || *f == 'j' || *f == 'h'; f++)
-			v.longs += *f != 'h';
+			v.longs += *f == 'h' ? -1 : 1;
 		v.kind = *f;
 		switch (*f) {
 		case 's': {
@@ -126,21 +129,27 @@ size_t str_vformat(char *dst, size_t size, const char *fmt, va_list ap)
 		case 'd':
 		case 'i': {
 			long long n = v.longs > 1 ? va_arg(ap, long long) :
-				      v.longs     ? va_arg(ap, long) :
+				      v.longs > 0 ? va_arg(ap, long) :
 						    va_arg(ap, int);
 
+			if (v.longs < 0)
+				n = v.longs == -1 ? (short)n : (signed char)n;
 			v.negative = n < 0;
 			out_number(&o, &v, v.negative ? 0ULL - (unsigned long long)n : (unsigned long long)n);
 			break;
 		}
 		case 'u':
 		case 'x':
-		case 'o':
-			out_number(&o, &v,
-				   v.longs > 1 ? va_arg(ap, unsigned long long) :
-				   v.longs     ? va_arg(ap, unsigned long) :
-						 va_arg(ap, unsigned));
+		case 'o': {
+			unsigned long long n = v.longs > 1 ? va_arg(ap, unsigned long long) :
+					       v.longs > 0 ? va_arg(ap, unsigned long) :
+							     va_arg(ap, unsigned);
+
+			if (v.longs < 0)
+				n = v.longs == -1 ? (unsigned short)n : (unsigned char)n;
+			out_number(&o, &v, n);
 			break;
+		}
 		case 'p': out_number(&o, &v, (uintptr_t)va_arg(ap, void *)); break;
 		case '%': out_char(&o, '%'); break;
 		default: /* the compiler's format check keeps callers from coming here */
@@ -293,21 +302,28 @@ int str_to_bytes(const char *s, int64_t *ret_bytes)
 const char *str_from_bytes(uint64_t bytes, char *dst, size_t size)
 {
 	static const char *const unit[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB" };
-	uint64_t scale = 1;
+	uint64_t scale = 1, n;
+	unsigned digits = 0;
 	size_t u = 0;
 
 	while (u + 1 < sizeof(unit) / sizeof(unit[0]) && bytes / scale >= 1000) {
 		scale *= 1000;
 		u++;
 	}
-	if (u == 0 || bytes / scale >= 100)
-		str_format(dst, size, "%llu%s", (unsigned long long)(bytes / scale), unit[u]);
-	else if (bytes / scale >= 10)
-		str_format(dst, size, "%llu.%llu%s", (unsigned long long)(bytes / scale),
-			   (unsigned long long)(bytes / (scale / 10) % 10), unit[u]);
+	/* three significant digits, rounded; 999.5 and more become 1000 of the same unit, not one of the next */
+	for (n = bytes; scale > 1 && n / scale < 100; digits++)
+		scale /= 10;
+	n = n / scale + (scale > 1 && n % scale >= scale / 2);
+	for (; digits > 0 && n % 10 == 0; digits--) /* no zeros behind the point */
+		n /= 10;
+	if (digits == 0)
+		str_format(dst, size, "%llu%s", (unsigned long long)n, unit[u]);
+	else if (digits == 1)
+		str_format(dst, size, "%llu.%llu%s", (unsigned long long)n / 10, (unsigned long long)n % 10,
+			   unit[u]);
 	else
-		str_format(dst, size, "%llu.%02llu%s", (unsigned long long)(bytes / scale),
-			   (unsigned long long)(bytes / (scale / 100) % 100), unit[u]);
+		str_format(dst, size, "%llu.%02llu%s", (unsigned long long)n / 100,
+			   (unsigned long long)n % 100, unit[u]);
 	return dst;
 }
 

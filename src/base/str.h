@@ -48,7 +48,7 @@ int str_to_i64(const char *s, int64_t *ret_n);
 /* str_to_bytes() - "512", "64k", "1.5g", "10MiB" (powers of 1024, as Docker reads them). Return: as above. */
 int str_to_bytes(const char *s, int64_t *ret_bytes);
 
-/* str_from_bytes() - "1.50MB" style, powers of 1000, three significant digits as Docker prints sizes. */
+/* str_from_bytes() - "2.01MB", "1.5GB": powers of 1000, rounded to three significant digits as Docker prints sizes. */
 const char *str_from_bytes(uint64_t bytes, char *dst, size_t size);
 
 /* str_hex() - lower-case hex of @len bytes; @dst holds 2 * @len + 1. */

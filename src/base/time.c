@@ -18,13 +18,17 @@ nsec_t time_now_ns(clockid_t clock)
 
 const char *time_rfc3339(nsec_t since_epoch, char *dst)
 {
+	nsec_t ns = since_epoch % NSEC_PER_SEC;
 	time_t sec = (time_t)(since_epoch / NSEC_PER_SEC);
 	struct tm tm;
 
+	if (ns < 0) { /* before 1970 */
+		ns += NSEC_PER_SEC;
+		sec--;
+	}
 	gmtime_r(&sec, &tm);
 	str_format(dst, TIME_RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%09lldZ", tm.tm_year + 1900,
-		   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-		   (long long)(since_epoch % NSEC_PER_SEC));
+		   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (long long)ns);
 	return dst;
 }
 
@@ -46,8 +50,10 @@ int time_parse_rfc3339(const char *s, nsec_t *ret_since_epoch)
 	static const struct {
 		char before;
 		char len;
+		short least, most;
 	} field[6] = {
-		{ 0, 4 }, { '-', 2 }, { '-', 2 }, { 'T', 2 }, { ':', 2 }, { ':', 2 },
+		{ 0, 4, 0, 9999 }, { '-', 2, 1, 12 }, { '-', 2, 1, 31 },
+		{ 'T', 2, 0, 23 }, { ':', 2, 0, 59 }, { ':', 2, 0, 60 },
 	};
 	int v[6];
 	nsec_t ns = 0, offset = 0, whole;
@@ -57,12 +63,14 @@ int time_parse_rfc3339(const char *s, nsec_t *ret_since_epoch)
 		if (field[i].before && *s++ != field[i].before)
 			return -EINVAL;
 		v[i] = digits(&s, field[i].len);
-		if (v[i] < 0)
+		if (v[i] < field[i].least || v[i] > field[i].most)
 			return -EINVAL;
 	}
 	if (*s == '.') {
 		nsec_t unit = NSEC_PER_SEC / 10;
 
+		if (s[1] < '0' || s[1] > '9')
+			return -EINVAL;
 		for (s++; *s >= '0' && *s <= '9'; s++, unit /= 10)
 			ns += (*s - '0') * unit;
 	}
@@ -71,7 +79,7 @@ int time_parse_rfc3339(const char *s, nsec_t *ret_since_epoch)
 		int hours = digits(&s, 2);
 		int minutes = *s == ':' ? (s++, digits(&s, 2)) : -1;
 
-		if (hours < 0 || minutes < 0)
+		if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
 			return -EINVAL;
 		offset = sign * (hours * 3600LL + minutes * 60LL);
 	} else if (*s++ != 'Z') {
@@ -85,7 +93,10 @@ int time_parse_rfc3339(const char *s, nsec_t *ret_since_epoch)
 	tm.tm_hour = v[3];
 	tm.tm_min = v[4];
 	tm.tm_sec = v[5];
-	if (__builtin_mul_overflow(timegm(&tm) - offset, NSEC_PER_SEC, &whole) ||
+	whole = timegm(&tm);
+	if (tm.tm_mday != v[2] && v[5] < 60) /* 31 April became 1 May */
+		return -EINVAL;
+	if (__builtin_mul_overflow(whole - offset, NSEC_PER_SEC, &whole) ||
 	    __builtin_add_overflow(whole, ns, ret_since_epoch))
 		return -EINVAL; /* before 1677 or behind 2262 */
 	return 0;
@@ -143,7 +154,7 @@ int time_parse_duration(const char *s, nsec_t *ret_ns)
 					fraction = fraction * 10 + (*s - '0');
 					scale *= 10;
 				}
-		if (s == start)
+		if (s == start || (s == start + 1 && *start == '.'))
 			return -EINVAL;
 		unit = duration_unit(&s);
 		if (!unit)
@@ -166,11 +177,11 @@ const char *time_ago(nsec_t ns, char *dst, size_t size)
 	} step[] = {
 		{ 60, 1, "second" },
 		{ 3600, 60, "minute" },
-		{ 48 * 3600, 3600, "hour" },
-		{ 14 * 86400, 86400, "day" },
-		{ 60 * 86400, 7 * 86400, "week" },
-		{ 730 * 86400LL, 30 * 86400, "month" },
-		{ INT64_MAX, 365 * 86400, "year" },
+		{ 48L * 3600, 3600, "hour" },
+		{ 14L * 86400, 86400, "day" },
+		{ 60L * 86400, 7L * 86400, "week" },
+		{ 730L * 86400, 30L * 86400, "month" },
+		{ INT64_MAX, 365L * 86400, "year" },
 	};
 	int64_t s = ns / NSEC_PER_SEC;
 

@@ -2,8 +2,8 @@
 /*
  * call.h - every system call that can fail in an interesting way goes through one swappable pointer
  *
- * Tests replace sys_call to make the n-th call fail. All of src/sys/ goes through it, and raw calls return -errno
- * without touching errno, so the wrappers serve between clone and exec too.
+ * Tests replace sys_call to make the n-th call fail. All of src/sys/ goes through it; it takes no lock and allocates
+ * nothing, so the wrappers serve between clone and exec too.
  */
 #ifndef SYS_CALL_H
 #define SYS_CALL_H

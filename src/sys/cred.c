@@ -4,12 +4,43 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "base/buf.h"
+#include "base/guard.h"
 #include "base/str.h"
 #include "sys/call.h"
+#include "sys/file.h"
+
+enum { MAP_BYTES_MAX = 4096 }; /* more than one page the kernel does not take */
+
+bool cred_in_userns(void)
+{
+	static int known; /* 1 yes, -1 no */
+	auto_fini(buf) struct buf map = { 0 };
+	unsigned inside, outside, count;
+
+	if (known)
+		return known > 0;
+	known = file_slurp_at(AT_FDCWD, "/proc/self/uid_map", &map, MAP_BYTES_MAX) == 0 &&
+				sscanf(buf_str(&map), "%u %u %u", &inside, &outside, &count) == 3 &&
+				count != UINT32_MAX ?
+			1 :
+			-1;
+	return known > 0;
+}
+
+bool cred_groups_denied(void)
+{
+	auto_fini(buf) struct buf b = { 0 };
+
+	return cred_in_userns() && file_slurp_at(AT_FDCWD, "/proc/self/setgroups", &b, MAP_BYTES_MAX) == 0 &&
+	       str_starts(buf_str(&b), "deny");
+}
 
 int cred_set_groups(const gid_t *groups, size_t n)
 {

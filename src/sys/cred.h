@@ -14,6 +14,12 @@ struct cred_caps {
 	uint64_t effective, permitted, inheritable;
 };
 
+/* cred_in_userns() - is the user namespace one that maps fewer ids than there are, so not the host's own? Asked once. */
+bool cred_in_userns(void);
+
+/* cred_groups_denied() - has whoever made this user namespace forbidden setgroups(2) in it, as for a map of one id? */
+bool cred_groups_denied(void);
+
 int cred_set_groups(const gid_t *groups, size_t n);
 int cred_set_ids(uid_t uid, gid_t gid); /* setresgid, then setresuid */
 int cred_get_caps(struct cred_caps *ret_caps);

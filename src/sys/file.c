@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <linux/close_range.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -15,6 +16,8 @@
 #include "base/guard.h"
 #include "base/str.h"
 #include "sys/call.h"
+
+enum { REMOVE_DEPTH_MAX = 32, REMOVE_ROUNDS_MAX = 100000 };
 
 int file_open(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -142,7 +145,9 @@ int file_replace(int dirfd, const char *path, const void *src, size_t len, mode_
 
 	if (!tmp)
 		return err_sys(e, ENOMEM, "%s", path);
-	fd = file_open(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+	do { /* what is there was left by a killed process that had our number, or planted: never written to */
+		fd = file_open(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+	} while (fd == -EEXIST && file_unlink(dirfd, tmp, 0) == 0);
 	r = fd < 0 ? fd : file_write(fd, src, len);
 	if (r >= 0 && sync)
 		r = file_sync(fd);
@@ -176,6 +181,8 @@ int file_mkdirs(int dirfd, const char *path, mode_t mode)
 
 	if (!str_copy(part, sizeof(part), path))
 		return -ENAMETOOLONG;
+	for (char *end = part + strlen(part); end > part + 1 && end[-1] == '/'; end--)
+		end[-1] = '\0'; /* so that the last directory is the last component */
 	for (char *p = part + 1; *p; p++) {
 		int r;
 
@@ -190,8 +197,63 @@ int file_mkdirs(int dirfd, const char *path, mode_t mode)
 	return file_mkdir(dirfd, part, mode);
 }
 
-/* remove_children() - empty the directory @fd (taken); stays on its file system. */
-static int remove_children(int fd, dev_t dev, struct err *e)
+/* What one file_remove_tree() knows. A tree of any depth takes few descriptors: what lies deep is moved up to the top first. */
+struct removal {
+	int top;
+	unsigned moved;
+};
+
+/* open_child() - the directory @name; -EBUSY when something is mounted there, also of the same file system. */
+static int open_child(int dirfd, const char *name)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+	};
+	long r;
+
+	do {
+		r = SYS4(SYS_openat2, dirfd, name, &how, sizeof(how));
+	} while (r == -EINTR || r == -EAGAIN);
+	return r == -EXDEV ? -EBUSY : (int)r;
+}
+
+static int move_up(struct removal *m, int dirfd, const char *name)
+{
+	char to[32];
+	int r;
+
+	do {
+		str_format(to, sizeof(to), ".deep-%u", m->moved++);
+		r = file_rename(dirfd, name, m->top, to, RENAME_NOREPLACE);
+	} while (r == -EEXIST);
+	return r;
+}
+
+static int remove_children(struct removal *m, int fd, int depth, struct err *e);
+
+/* remove_entry() - @name in @dirfd, whatever it is; gone meanwhile is as good. */
+static int remove_entry(struct removal *m, int dirfd, const char *name, int depth, struct err *e)
+{
+	int r = file_unlink(dirfd, name, 0), sub;
+
+	if (r != -EISDIR && r != -EPERM)
+		return r == -ENOENT ? 0 : r;
+	sub = open_child(dirfd, name);
+	if (sub == -ENOTDIR) /* a file that may not be removed: immutable, or in an append-only directory */
+		return r;
+	if (sub >= 0 && depth == REMOVE_DEPTH_MAX) {
+		fd_close(&sub);
+		r = move_up(m, dirfd, name);
+	} else {
+		r = sub < 0 ? sub : remove_children(m, sub, depth + 1, e);
+		r = r < 0 ? r : file_unlink(dirfd, name, AT_REMOVEDIR);
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+/* remove_children() - empty the directory @fd (taken). */
+static int remove_children(struct removal *m, int fd, int depth, struct err *e)
 {
 	DIR *d = fdopendir(fd);
 	struct dirent *de;
@@ -203,24 +265,9 @@ static int remove_children(int fd, dev_t dev, struct err *e)
 		return r;
 	}
 	while (r >= 0 && (de = readdir(d))) {
-		auto_close int sub = -1;
-		struct stat st;
-
 		if (str_eq(de->d_name, ".") || str_eq(de->d_name, ".."))
 			continue;
-		r = file_unlink(dirfd(d), de->d_name, 0);
-		if (r == -ENOENT)
-			r = 0;
-		if (r != -EISDIR && r != -EPERM)
-			continue;
-		sub = file_open(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-		if (sub < 0 || fstat(sub, &st) < 0 || st.st_dev != dev) {
-			r = sub < 0 ? sub : -EBUSY;
-		} else {
-			r = remove_children(TAKE_FD(sub), dev, e);
-			if (r >= 0)
-				r = file_unlink(dirfd(d), de->d_name, AT_REMOVEDIR);
-		}
+		r = remove_entry(m, dirfd(d), de->d_name, depth, e);
 		if (r < 0)
 			err_wrap(e, r, "%s", de->d_name);
 	}
@@ -228,21 +275,59 @@ static int remove_children(int fd, dev_t dev, struct err *e)
 	return r;
 }
 
+/* is_mount() - is a mount's root at @fd? */
+static bool is_mount(int fd)
+{
+	struct statx stx;
+
+	return SYS5(SYS_statx, fd, "", AT_EMPTY_PATH, 0, &stx) == 0 &&
+	       stx.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
 int file_remove_tree(int dirfd, const char *name, struct err *e)
 {
 	auto_close int fd = -1;
-	struct stat st;
+	struct removal m;
 	int r = file_unlink(dirfd, name, 0);
 
 	if (r == 0 || r == -ENOENT)
 		return 0;
 	fd = file_open(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, fd < 0 ? -fd : errno, "remove '%s'", name);
-	r = remove_children(TAKE_FD(fd), st.st_dev, e);
-	if (r >= 0)
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_sys(e, fd == -ENOTDIR ? -r : -fd, "remove '%s'", name);
+	m = (struct removal){ .top = fd };
+	r = is_mount(fd) ? -EBUSY : 0;
+	for (int i = 0; i < REMOVE_ROUNDS_MAX && r >= 0; i++) { /* again for what was moved up meanwhile */
+		int top = file_open(fd, ".", O_RDONLY | O_DIRECTORY, 0);
+
+		r = top < 0 ? top : remove_children(&m, top, 1, e);
+		if (r < 0)
+			break;
 		r = file_unlink(dirfd, name, AT_REMOVEDIR);
+		if (r != -ENOTEMPTY)
+			break;
+		r = 0;
+	}
+	if (r == -ENOENT)
+		r = 0;
 	return r < 0 ? err_wrap(e, r, "remove '%s'", name) : 0;
+}
+
+int file_mkdir_private(const char *path)
+{
+	auto_close int fd = -1;
+	struct stat st;
+	int r = file_mkdir(AT_FDCWD, path, 0700);
+
+	fd = r < 0 ? r : file_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd == -ELOOP || fd == -ENOTDIR || fd == -EACCES ? -EPERM : fd;
+	r = file_fstatat(fd, "", &st, AT_EMPTY_PATH);
+	if (r == 0 && (st.st_uid != geteuid() || st.st_mode & 022))
+		r = -EPERM;
+	return r;
 }
 
 int file_lock(int fd, bool exclusive, bool wait)
@@ -276,4 +361,19 @@ int fd_dup_to(int fd, int target, bool cloexec)
 	if (fd == target)
 		return (int)SYS3(SYS_fcntl, fd, F_SETFD, cloexec ? FD_CLOEXEC : 0);
 	return (int)SYS3(SYS_dup3, fd, target, cloexec ? O_CLOEXEC : 0);
+}
+
+int fd_fill_stdio(void)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		int r = (int)SYS3(SYS_fcntl, fd, F_GETFD, 0);
+
+		if (r != -EBADF)
+			continue;
+		r = (int)SYS4(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR,
+			      0); /* it takes the lowest number, so this one */
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }

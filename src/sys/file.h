@@ -41,6 +41,12 @@ int file_put(int dirfd, const char *path, const char *text);
 /* file_mkdirs() - mkdir -p on a trusted path of our own (store and state roots), never inside a container's root. */
 int file_mkdirs(int dirfd, const char *path, mode_t mode);
 
+/**
+ * file_mkdir_private() - a directory that nobody else can have put there or can write to, in a place where others may (/tmp)
+ * Return: 0; -EPERM when what stands there is another's, a symlink, or open to others
+ */
+int file_mkdir_private(const char *path);
+
 /* file_remove_tree() - rm -rf @name below @dirfd by descriptors, not following symlinks nor crossing into mounts. */
 int file_remove_tree(int dirfd, const char *name, struct err *e);
 
@@ -55,5 +61,8 @@ const char *fd_path(int fd, char *dst);
 int fd_cloexec_from(int first);
 int fd_close_from(int first);
 int fd_dup_to(int fd, int target, bool cloexec); /* dup3, also when fd == target */
+
+/* fd_fill_stdio() - /dev/null for each of 0, 1, 2 that the caller left closed: else the next thing opened is somebody's stdin. */
+int fd_fill_stdio(void);
 
 #endif

@@ -12,7 +12,8 @@
 
 enum { LONG_BITS = 8 * sizeof(long), IOPRIO_WHO_PROCESS_ = 1, IOPRIO_CLASS_SHIFT_ = 13 };
 
-int sched_set_policy(int policy, int32_t nice, int32_t priority, uint64_t flags, const uint64_t rdp[3])
+int sched_set_policy(int policy, int32_t nice, int32_t priority, uint64_t flags,
+		     const uint64_t runtime_deadline_period[3])
 {
 	struct sched_attr attr = {
 		.size = sizeof(attr),
@@ -20,9 +21,9 @@ int sched_set_policy(int policy, int32_t nice, int32_t priority, uint64_t flags,
 		.sched_flags = flags,
 		.sched_nice = nice,
 		.sched_priority = (uint32_t)priority,
-		.sched_runtime = rdp[0],
-		.sched_deadline = rdp[1],
-		.sched_period = rdp[2],
+		.sched_runtime = runtime_deadline_period[0],
+		.sched_deadline = runtime_deadline_period[1],
+		.sched_period = runtime_deadline_period[2],
 	};
 
 	return (int)SYS3(SYS_sched_setattr, 0, &attr, 0);

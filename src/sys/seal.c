@@ -2,6 +2,7 @@
 #include "sys/seal.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -33,12 +34,34 @@ bool seal_is_on(void)
 	return seals >= 0 && (seals & SEALS) == SEALS;
 }
 
+/* open_here() - our file by its path, when that is still the same file. Return: detached mount of it, or -errno. */
+static int open_here(void)
+{
+	auto_close int fd = -1;
+	struct stat own, found;
+	char path[PATH_MAX];
+	long n = SYS4(SYS_readlinkat, AT_FDCWD, self_path, path, sizeof(path) - 1);
+
+	if (n < 0)
+		return (int)n;
+	path[n] = '\0';
+	fd = file_open(AT_FDCWD, path, O_PATH | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	if (stat(self_path, &own) < 0 || fstat(fd, &found) < 0 || own.st_dev != found.st_dev ||
+	    own.st_ino != found.st_ino)
+		return -ESTALE;
+	return mnt_open_tree(fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+}
+
 /* seal_mount() - our file on a detached read-only mount of its own. Return: O_PATH descriptor to execute, or -errno. */
 static int seal_mount(void)
 {
 	auto_close int tree = mnt_open_tree(AT_FDCWD, self_path, OPEN_TREE_CLONE);
 	int r;
 
+	if (tree == -EINVAL) /* we are in a younger mount namespace, where our path leads to its copy */
+		tree = open_here();
 	if (tree < 0)
 		return tree;
 	r = mnt_set_attr(tree, MOUNT_ATTR_RDONLY, 0, 0, -1, false);

@@ -117,6 +117,29 @@ ssize_t sock_send_fd(int sock, const void *bytes, size_t len, int fd)
 	return r;
 }
 
+/* take_fds() - the first descriptor that came; whatever more a peer sent is closed. */
+static int take_fds(struct msghdr *msg)
+{
+	int first = -1;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t n = c->cmsg_len > CMSG_LEN(0) ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (first < 0)
+				first = fd;
+			else
+				fd_close(&fd);
+		}
+	}
+	return first;
+}
+
 ssize_t sock_recv_fd(int sock, void *bytes, size_t len, int *ret_fd)
 {
 	union {
@@ -128,7 +151,6 @@ ssize_t sock_recv_fd(int sock, void *bytes, size_t len, int *ret_fd)
 			      .msg_iovlen = 1,
 			      .msg_control = control.room,
 			      .msg_controllen = sizeof(control.room) };
-	struct cmsghdr *c;
 	long r;
 
 	do {
@@ -136,11 +158,7 @@ ssize_t sock_recv_fd(int sock, void *bytes, size_t len, int *ret_fd)
 	} while (r == -EINTR);
 	if (r < 0)
 		return r;
-	*ret_fd = -1;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
+	*ret_fd = take_fds(&msg);
 	return r;
 }
 
@@ -152,6 +170,17 @@ int sock_peer_uid(int sock, uid_t *ret_uid)
 
 	if (r == 0)
 		*ret_uid = cred.uid;
+	return (int)r;
+}
+
+int sock_peer_pid(int sock, pid_t *ret_pid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	long r = SYS5(SYS_getsockopt, sock, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+
+	if (r == 0)
+		*ret_pid = cred.pid;
 	return (int)r;
 }
 

@@ -15,6 +15,7 @@ int sock_accept(int fd);
 ssize_t sock_send_fd(int sock, const void *bytes, size_t len, int fd);
 ssize_t sock_recv_fd(int sock, void *bytes, size_t len, int *ret_fd);
 int sock_peer_uid(int sock, uid_t *ret_uid); /* SO_PEERCRED */
+int sock_peer_pid(int sock, pid_t *ret_pid); /* who listened, or who connected */
 int sock_loopback_up(void);                  /* set "lo" up in this network namespace */
 
 #endif
