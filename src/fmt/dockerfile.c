@@ -437,7 +437,8 @@ static int health(struct parser *p, char *text, struct df_inst *inst)
 		return no_memory(p);
 	inst->json = true;
 	inst->words[0] = (char *)"CMD";
-	memcpy(inst->words + 1, array.words, array.n_words * sizeof(*array.words));
+	for (size_t i = 0; i < array.n_words; i++)
+		inst->words[i + 1] = array.words[i];
 	inst->n_words = array.n_words + 1;
 	return 0;
 }

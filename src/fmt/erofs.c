@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "fmt/erofs_internal.h"
 
@@ -106,8 +107,10 @@ static int name_node(struct erofs *w, struct edent *d, size_t size, struct enode
 {
 	struct enode *n = erofs__alloc(w, size, e);
 
-	if (!n)
+	if (!n) {
+		BUG_ON(w->rc >= 0);
 		return w->rc;
+	}
 	erofs__tree_drop(w, d);
 	d->node = n;
 	*ret = n;

@@ -131,9 +131,9 @@ int erofs__xattr_init(struct erofs *w);
 void erofs__xattr_fini(struct erofs *w);
 /*
  * erofs__xattr_encode() - the attributes of one inode behind what @b holds
- * @share: put all of them into the shared area (the root's inode has little room)
+ * @at_once: put all of them into the shared area (the root's inode has little room)
  */
-int erofs__xattr_encode(struct erofs *w, const struct erofs_attr *a, bool share, struct buf *b,
+int erofs__xattr_encode(struct erofs *w, const struct erofs_attr *a, bool at_once, struct buf *b,
 			struct err *e);
 /* erofs__xattr_add() - one more, inline, to an encoded set (or to none) */
 void erofs__xattr_add(struct buf *b, const char *name, const void *value, size_t len);

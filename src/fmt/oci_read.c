@@ -99,7 +99,7 @@ struct oci_strs oci__strs(const struct json_at *at, const char *key)
 	size_t n = json_count(&list);
 	struct oci_strs strs = { .v = n ? json_alloc(at, n + 1, sizeof(*strs.v)) : NULL };
 
-	for (size_t i = 0; i < json_count(&list); i++) {
+	for (size_t i = 0; strs.v && i < json_count(&list); i++) {
 		struct json_at item = json_item(&list, i);
 
 		if (json_need(&item, NULL))

@@ -344,8 +344,8 @@ static int type_of(uint8_t flag, const char *name)
 	case '2': return TAR_SYMLINK;
 	case '3': return TAR_CHAR;
 	case '4': return TAR_BLOCK;
+	case 'D': /* GNU incremental: a directory, its data a listing */
 	case '5': return TAR_DIR;
-	case 'D': return TAR_DIR; /* GNU incremental: a directory, its data a listing */
 	case '6': return TAR_FIFO;
 	default: return -EINVAL;
 	}
@@ -434,7 +434,7 @@ static int read_entry(struct tar *t, const uint8_t *h, uint64_t size, struct err
 
 int tar_next(struct tar *t, const struct tar_entry **ret, struct err *e)
 {
-	uint8_t h[TAR_BLOCK_BYTES];
+	uint8_t h[TAR_BLOCK_BYTES] = { 0 };
 	bool meta = false;
 	uint64_t size = 0;
 	int r;

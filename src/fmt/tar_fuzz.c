@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data + 1, size - 1);
 	if (data[0] & 1)
 		put_sums(copy, size - 1);
-	b = (struct bytes){ copy, size - 1, (size_t)1 + 7 * (data[0] >> 1) };
+	b = (struct bytes){ copy, size - 1, 1 + (size_t)7 * (data[0] >> 1) };
 	t = tar_new(&(struct source){ next, &b });
 	if (t)
 		read_all(t);

@@ -120,7 +120,7 @@ static int pax_sparse_name(struct tar *t, struct value v, struct err *e)
 
 static int pax_sparse_offset(struct tar *t, struct value v, struct err *e)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int r = pax_number(t, v, INT64_MAX, &n, e);
 
 	return r < 0 ? r : tar__sparse_add(t, n, 0, e);
@@ -128,7 +128,7 @@ static int pax_sparse_offset(struct tar *t, struct value v, struct err *e)
 
 static int pax_sparse_numbytes(struct tar *t, struct value v, struct err *e)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int r = pax_number(t, v, INT64_MAX, &n, e);
 
 	return r < 0 ? r : tar__sparse_set_len(t, n, e);

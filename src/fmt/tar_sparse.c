@@ -67,12 +67,11 @@ int tar__sparse_check(const struct tar *t, uint64_t size, struct err *e)
 
 static int add_pieces(struct tar *t, const uint8_t *p, int count, struct err *e)
 {
-	for (int i = 0; i < count && p[i * S_PIECE]; i++) {
+	for (const uint8_t *end = p + (size_t)count * S_PIECE; p < end && *p; p += S_PIECE) {
 		int64_t off, len;
 		int r;
 
-		if (tar__number(p + i * S_PIECE, 12, &off) < 0 ||
-		    tar__number(p + i * S_PIECE + 12, 12, &len) < 0 || off < 0 || len < 0)
+		if (tar__number(p, 12, &off) < 0 || tar__number(p + 12, 12, &len) < 0 || off < 0 || len < 0)
 			return tar__malformed(t, e, "a sparse piece is no number");
 		r = tar__sparse_add(t, (uint64_t)off, (uint64_t)len, e);
 		if (r < 0)
@@ -160,7 +159,7 @@ static int line_number(struct tar *t, struct lines *l, uint64_t *ret, struct err
 int tar__sparse_from_data(struct tar *t, struct err *e)
 {
 	struct lines l = { .at = TAR_BLOCK_BYTES };
-	uint64_t count = 0, off, len;
+	uint64_t count = 0, off = 0, len = 0;
 	int r = line_number(t, &l, &count, e);
 
 	t->n_map = 0;

@@ -243,7 +243,8 @@ static json_t *fn_len(struct template_run *r, json_t **arg, size_t n)
 		return template__fail(r, EINVAL, "len of %s", template__kind(v));
 	if (json_is_string(v))
 		return template__keep(r, json_integer((json_int_t)json_string_length(v)));
-	return template__keep(r, json_integer((json_int_t)(json_array_size(v) + json_object_size(v))));
+	return template__keep(r,
+			      json_integer((json_int_t)json_array_size(v) + (json_int_t)json_object_size(v)));
 }
 
 static json_t *index_one(struct template_run *r, json_t *of, const json_t *key)

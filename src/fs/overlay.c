@@ -69,7 +69,7 @@ static int loop_attach(int fd, struct err *e)
 		.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
 	};
 	auto_close int control = file_open(AT_FDCWD, "/dev/loop-control", O_RDWR, 0);
-	int r = control;
+	int r;
 
 	if (control < 0)
 		return err_sys(e, -control, "loop device: /dev/loop-control");

@@ -10,8 +10,6 @@
 #include "sys/call.h"
 #include "sys/file.h"
 
-extern char **environ;
-
 /* in_child() - never returns; the errno of a failed exec goes to @report, which exec itself closes. */
 static _Noreturn void in_child(const char *path, char *const *argv, const int stdio[3], int report)
 {

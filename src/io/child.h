@@ -7,7 +7,8 @@
 
 struct err;
 
-/* child_spawn() - @path with @argv; @stdio: -1 is /dev/null. Return: pid (the caller's child), or -errno also of a failed exec. */
+/* child_spawn() - @path with @argv; @stdio: -1 is /dev/null. Return: pid (the caller's child), or -errno also
+ * of a failed exec. */
 pid_t child_spawn(const char *path, char *const *argv, const int stdio[3], struct err *e);
 /* child_wait() - until it ends. Return: exit code, 128 + signal, or -errno. */
 int child_wait(pid_t pid);

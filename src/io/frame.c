@@ -59,11 +59,13 @@ ssize_t frame_recv(int sock, uint8_t *ret_type, void *payload, size_t size, int 
 	auto_close int fd = -1;
 	long r;
 
+	/* A peer that closed without reading all of ours leaves ECONNRESET, told once, in front of its own
+	 * last words. */
 	do {
 		r = SYS3(SYS_recvmsg, sock, &m, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-	} while (r == -EINTR);
+	} while (r == -EINTR || r == -ECONNRESET);
 	if (r <= 0)
-		return r == 0 || r == -ECONNRESET ? -EPIPE : r;
+		return r == 0 ? -EPIPE : r;
 	fd = control_fd(&m);
 	if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		return -EPROTO;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * frame.h - small typed messages over a SOCK_SEQPACKET Unix socket: each arrives whole or not at all, maybe with a descriptor
+ * frame.h - small typed messages over a SOCK_SEQPACKET Unix socket: each arrives whole or not at all, maybe
+ * with a descriptor
  */
 #ifndef IO_FRAME_H
 #define IO_FRAME_H
@@ -22,8 +23,9 @@ int frame_send(int sock, uint8_t type, const void *payload, size_t len, int fd, 
 
 /**
  * frame_recv() - the next message
- * @ret_fd: a descriptor that came along, O_CLOEXEC, caller closes; -1 when none did; may be NULL (then one is closed)
- * Return: bytes of payload; -EPIPE at the end; -EAGAIN when there is none and !@wait; -EPROTO when it does not fit @size
+ * @ret_fd: a descriptor that came along, O_CLOEXEC, caller closes; -1 when none did; may be NULL (then one is
+ * closed) Return: bytes of payload; -EPIPE at the end; -EAGAIN when there is none and !@wait; -EPROTO when it
+ * does not fit @size
  */
 ssize_t frame_recv(int sock, uint8_t *ret_type, void *payload, size_t size, int *ret_fd, bool wait);
 

@@ -82,12 +82,30 @@ static void test_frame_refuses_what_is_too_long_and_tells_the_end(void **state)
 	close(s[1]);
 }
 
+static void test_frame_last_words_arrive_from_a_peer_that_did_not_listen(void **state)
+{
+	uint8_t type = 0;
+	char c;
+	int s[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s), 0);
+	assert_int_equal(frame_send(s[0], 1, "never read", 10, -1, true), 0);
+	assert_int_equal(frame_send(s[1], 7, "!", 1, -1, true), 0);
+	close(s[1]);
+	assert_int_equal(frame_recv(s[0], &type, &c, 1, NULL, true), 1);
+	assert_int_equal(type, 7);
+	assert_int_equal(frame_recv(s[0], &type, &c, 1, NULL, true), -EPIPE);
+	close(s[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_frame_arrives_whole_with_its_type),
 		cmocka_unit_test(test_frame_carries_a_descriptor_with_cloexec),
 		cmocka_unit_test(test_frame_refuses_what_is_too_long_and_tells_the_end),
+		cmocka_unit_test(test_frame_last_words_arrive_from_a_peer_that_did_not_listen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

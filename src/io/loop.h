@@ -2,7 +2,8 @@
 /*
  * loop.h - one thread, many descriptors and deadlines: epoll
  *
- * Sources and timers live in their owners' structs; the loop only borrows them. A source may be removed from any callback, its own too.
+ * Sources and timers live in their owners' structs; the loop only borrows them. A source may be removed from
+ * any callback, its own too.
  */
 #ifndef IO_LOOP_H
 #define IO_LOOP_H

@@ -34,6 +34,7 @@ struct iso_spec {
 	int console_fd; /* socket that gets the terminal's master, or -1 */
 	bool systemd_cgroup;
 	bool rootless;
+	bool start; /* at once: iso_start() is not called, create's error is start's */
 };
 
 /* One more process in a running workload. Everything is borrowed. */

@@ -54,12 +54,30 @@ static int read_tags(struct store *st, struct image *im, struct err *e)
 	return r < 0 ? r : strv_finish(&im->tags) < 0 ? err_sys(e, ENOMEM, "image") : 0;
 }
 
+/* read_config() - one that is gone or damaged is an error when the @whole image is wanted, else "{}". */
+static int read_config(struct store *st, struct image *im, bool whole, struct err *e)
+{
+	auto_fini(buf) struct buf config = { 0 };
+	struct err why = { 0 };
+	int r = store_blob_get(st, im->id, IMAGE_TEXT_MAX, &config, &why);
+
+	if (r < 0 && !whole) {
+		im->config = strdup("{}");
+		return im->config ? 0 : err_sys(e, ENOMEM, "image");
+	}
+	if (r == -ENOENT) /* there is such an image, of no use */
+		r = -EBADMSG;
+	if (r < 0)
+		return err_set(e, -r, "%s", why.text);
+	im->config = buf_take(&config);
+	return 0;
+}
+
 /* image_read() - everything about the image @id, which is an id in full. -ENOENT without a text: there is
  * none. */
-static int image_read(struct store *st, const char *id, struct image *ret_im, struct err *e)
+static int image_read(struct store *st, const char *id, bool whole, struct image *ret_im, struct err *e)
 {
 	auto_fini(image) struct image im = { 0 };
-	auto_fini(buf) struct buf config = { 0 };
 	sqlite3_stmt *q = store__query(st, e, "SELECT manifest, created_ns FROM image WHERE id = ?", "s", id);
 	int r = store__step(st, q, e);
 
@@ -73,10 +91,9 @@ static int image_read(struct store *st, const char *id, struct image *ret_im, st
 	if (r >= 0)
 		r = read_tags(st, &im, e);
 	if (r >= 0)
-		r = store_blob_get(st, id, IMAGE_TEXT_MAX, &config, e);
+		r = read_config(st, &im, whole, e);
 	if (r < 0)
 		return err_wrap(e, r, "image %.19s", id);
-	im.config = buf_take(&config);
 	*ret_im = im;
 	im = (struct image){ 0 };
 	return 0;
@@ -159,7 +176,7 @@ int store__image_find(struct store *st, const char *ref, struct image *ret_im, c
 	int r = id_find(st, ref, id, ret_tag, e);
 
 	if (r > 0)
-		r = image_read(st, id, ret_im, e);
+		r = image_read(st, id, true, ret_im, e);
 	else if (r == 0)
 		r = err_set(e, ENOENT, "no such image: '%s'", ref);
 	if (r < 0) {
@@ -190,7 +207,7 @@ int store_image_each(struct store *st, int (*each)(void *arg, const struct image
 	for (size_t i = 0; i < ids.len && r >= 0; i++) {
 		auto_fini(image) struct image im = { 0 };
 
-		r = image_read(st, ids.item[i], &im, e);
+		r = image_read(st, ids.item[i], false, &im, e);
 		if (r == -ENOENT && (!e || !e->code)) { /* removed since */
 			r = 0;
 			continue;
@@ -405,15 +422,28 @@ static void removal_tell(const struct removal *x, struct strv *told)
 		strv_addf(told, "Deleted: %s", x->im.id);
 }
 
+/* removal_find() - one whose config is damaged can be removed, too. */
+static int removal_find(struct store *st, const char *ref, struct removal *x, struct err *e)
+{
+	char id[STORE_DIGEST_SIZE];
+	int r = id_find(st, ref, id, &x->tag, e);
+
+	return r > 0 ? image_read(st, id, false, &x->im, e) :
+	       r < 0 ? r :
+		       err_set(e, ENOENT, "no such image: '%s'", ref);
+}
+
 int store_image_remove(struct store *st, const char *ref, bool force, struct strv *told, struct err *e)
 {
 	__attribute__((cleanup(removal_fini))) struct removal x = { 0 };
 	uint64_t freed = 0;
-	int r = store__begin_durable(st, e);
+	int r;
 
+	store_reserve_use(st);
+	r = store__begin_durable(st, e);
 	if (r < 0)
 		return r;
-	r = store__image_find(st, ref, &x.im, &x.tag, e);
+	r = removal_find(st, ref, &x, e);
 	if (r >= 0)
 		r = removal_decide(st, &x, ref, force, e);
 	if (r >= 0)
@@ -426,7 +456,10 @@ int store_image_remove(struct store *st, const char *ref, bool force, struct str
 	if (r < 0)
 		return r;
 	removal_tell(&x, told);
-	return x.keep_image ? 0 : store__collect(st, told, &freed, e);
+	if (!x.keep_image)
+		r = store__collect(st, told, &freed, e);
+	store_reserve_keep(st);
+	return r;
 }
 
 /* --- history -------------------------------------------------------------------------------------------- */

@@ -49,7 +49,7 @@ static int image_write(void *arg, const void *bytes, size_t len, uint64_t at, st
 
 	if (r < 0)
 		return err_sys(e, -r, "write the image");
-	if (at > im->soon + 2 * SOON_BYTES) { /* what is half a step behind is not touched again */
+	if (at > im->soon + 2UL * SOON_BYTES) { /* what is half a step behind is not touched again */
 		inode_write_soon(im->fd, im->soon, at - SOON_BYTES - im->soon);
 		im->soon = at - SOON_BYTES;
 	}

@@ -29,6 +29,8 @@ enum layer_flags {
 	LAYER_ROOTLESS = 1,
 	/* Overlay marks are user.overlay.*, for mounts in a user namespace (userxattr) */
 	LAYER_USERXATTR = 2,
+	/* An owner whom this user namespace does not have becomes the caller */
+	LAYER_MAPPED_IDS = 8,
 	/* The caller compares the digest: a tar without end-of-archive is whole all the same */
 	LAYER_END_OPTIONAL = 4,
 };

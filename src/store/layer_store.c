@@ -20,6 +20,7 @@
 #include "store/stream.h"
 #include "store/tartree.h"
 #include "sys/call.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 
 enum { LAYER_PATH_SIZE = 96 };
@@ -30,19 +31,12 @@ static const char *layer_path(const char *diff_id, const char *suffix, char *dst
 	return dst;
 }
 
-bool store__rootless(void)
+/* user_flags() - enum layer_flags for who is not root, or is root of a user namespace only. */
+static unsigned user_flags(void)
 {
-	static int known; /* 1 yes, -1 no */
-	auto_fini(buf) struct buf map = { 0 };
-	unsigned inside, outside, count;
-
-	if (!known)
-		known = geteuid() == 0 && file_slurp_at(AT_FDCWD, "/proc/self/uid_map", &map, 4096) == 0 &&
-					sscanf(buf_str(&map), "%u %u %u", &inside, &outside, &count) == 3 &&
-					count == UINT32_MAX ?
-				-1 :
-				1;
-	return known > 0;
+	if (geteuid() != 0)
+		return LAYER_ROOTLESS;
+	return cred_in_userns() ? LAYER_USERXATTR | LAYER_MAPPED_IDS : 0;
 }
 
 /* --- rows ----------------------------------------------------------------------------------------------- */
@@ -152,7 +146,7 @@ static int feed_upper(struct layer_put *p, int out_fd, struct err *e)
 	file->n = 0;
 	tarout_init(&out, tartree_file_write, file);
 	r = tartree_write(&out, p->in->upper_dirfd, "",
-			  TARTREE_LAYER | (store__rootless() ? TARTREE_USERXATTR : 0), e);
+			  TARTREE_LAYER | (user_flags() ? TARTREE_USERXATTR : 0), e);
 	if (r >= 0)
 		r = tarout_end(&out, e);
 	if (r >= 0)
@@ -226,10 +220,7 @@ static int build(struct layer_put *p, int in_fd, struct store__tmp *tmp, struct 
 	tree = r < 0 ? r : file_open(tmp->dirfd, "tree", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (tree < 0)
 		return err_sys(e, -tree, "temporary directory");
-	r = layer_unpack(in_fd, tree,
-			 (store__rootless() ? LAYER_ROOTLESS : 0) |
-				 (p->in->expect_diff ? LAYER_END_OPTIONAL : 0),
-			 res, e);
+	r = layer_unpack(in_fd, tree, (user_flags()) | (p->in->expect_diff ? LAYER_END_OPTIONAL : 0), res, e);
 	if (r >= 0)
 		r = (int)SYS1(SYS_syncfs, tree);
 	return r;
@@ -257,7 +248,8 @@ static int insert_row(struct store *st, const struct layer_result *res, struct e
 	return store__run(st, e,
 			  "INSERT OR REPLACE INTO layer(diff_id, tar_bytes, stored_bytes, exact, added_ns)"
 			  " VALUES(?, ?, ?, 0, ?)",
-			  "siii", res->diff_id, (int64_t)res->tar_bytes, (int64_t)res->erofs_bytes,
+			  "siii", res->diff_id, (int64_t)res->tar_bytes,
+			  (int64_t)(res->erofs_bytes ? res->erofs_bytes : res->tar_bytes),
 			  (int64_t)time_now_ns(CLOCK_REALTIME));
 }
 
@@ -394,7 +386,7 @@ int store__layer_tar(struct store *st, const char *diff_id, bool canonical,
 		return r < 0 ? err_wrap(e, r, "layer %.19s", diff_id) : 0;
 	}
 	tarout_init(&out, write, arg);
-	r = tartree_write(&out, root, "", TARTREE_LAYER | (store__rootless() ? TARTREE_USERXATTR : 0), e);
+	r = tartree_write(&out, root, "", TARTREE_LAYER | (user_flags() ? TARTREE_USERXATTR : 0), e);
 	if (r >= 0)
 		r = tarout_end(&out, e);
 	tarout_fini(&out);

@@ -258,6 +258,7 @@ int store_prune(struct store *st, bool all, bool cache, bool volumes, struct str
 	if (volumes && !st->volume_in_use) /* never guess: what is in there is somebody's data */
 		return err_set(e, EOPNOTSUPP, "prune: nobody here can tell which volumes are in use");
 	store__tmp_sweep(st);
+	store_reserve_use(st);
 	if (cache)
 		r = store__run(st, e, "DELETE FROM cache", "");
 	if (r >= 0)
@@ -270,6 +271,7 @@ int store_prune(struct store *st, bool all, bool cache, bool volumes, struct str
 		r = prune_volumes(st, told, &freed, e);
 	if (r >= 0 && ret_freed)
 		*ret_freed = freed;
+	store_reserve_keep(st);
 	return r;
 }
 

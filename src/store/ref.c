@@ -160,9 +160,7 @@ int image_ref_normalize(const char *ref, char **ret_full, struct err *e)
 	    (colon && !tag_ok(colon + 1, (size_t)(ref + len - colon - 1))) || (at && !digest_valid(at + 1)))
 		return err_set(e, EINVAL, "invalid reference format: '%.80s'", ref);
 
-	if (!domain)
-		buf_puts(&full, memchr(path, '/', path_len) ? default_domain : default_path);
-	else if (domain == 15 && memcmp(ref, "index.docker.io", 15) == 0)
+	if (!domain || (domain == 15 && memcmp(ref, "index.docker.io", 15) == 0))
 		buf_puts(&full, memchr(path, '/', path_len) ? default_domain : default_path);
 	else if (domain == 9 && memcmp(ref, "docker.io", 9) == 0 && !memchr(path, '/', path_len))
 		buf_puts(&full, default_path);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/err.h"
@@ -27,10 +28,13 @@
 #include "store/store_internal.h"
 #include "sys/file.h"
 
+#define RESERVE "reserve"
+
 enum {
 	BUSY_WAIT_MS = 30000,
 	LOG_PAGES_MAX = 100, /* of the write-ahead log; reading 100 costs about 0.2 ms */
 	TMP_TRIES = 16,
+	RESERVE_BYTES = 1 << 20, /* more than the write-ahead log grows before it begins anew */
 };
 
 /*
@@ -257,6 +261,33 @@ const char *store__text(sqlite3_stmt *q, int column)
 	return text ? (const char *)text : "";
 }
 
+static uint64_t room(const struct store *st)
+{
+	struct statvfs fs;
+
+	return fstatvfs(st->rootfd, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+void store_reserve_keep(struct store *st)
+{
+	struct stat there;
+	int fd;
+
+	if (file_fstatat(st->rootfd, RESERVE, &there, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    room(st) < 4 * RESERVE_BYTES)
+		return;
+	fd = file_open(st->rootfd, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	if (fd >= 0 && fallocate(fd, 0, 0, RESERVE_BYTES) < 0)
+		file_unlink(st->rootfd, RESERVE, 0);
+	guard_close(&fd);
+}
+
+void store_reserve_use(struct store *st)
+{
+	if (room(st) < RESERVE_BYTES)
+		file_unlink(st->rootfd, RESERVE, 0);
+}
+
 static int schema_version(struct store *st, struct err *e)
 {
 	sqlite3_stmt *q = NULL;
@@ -312,13 +343,36 @@ static int make_dirs(struct store *st, struct err *e)
 	return 0;
 }
 
+/*
+ * database_exists() - a file that is there was begun by somebody; where there is none we begin, whatever else is there
+ * The reserve is made when a database is finished: then one without our schema is not new but damaged.
+ */
+static bool database_exists(struct store *st)
+{
+	struct stat db;
+
+	if (file_fstatat(st->rootfd, "hull.db", &db, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	file_unlink(st->rootfd, RESERVE, 0);
+	return false;
+}
+
+static bool was_finished(struct store *st)
+{
+	struct stat reserve;
+
+	return file_fstatat(st->rootfd, RESERVE, &reserve, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int database_open(struct store *st, struct err *e)
 {
 	auto_free char *path = str_printf("%s/hull.db", st->root);
 	int rc, version, r = 0, on = 1;
+	bool exists;
 
 	if (!path)
 		return err_set(e, ENOMEM, "%s: out of memory", st->root);
+	exists = database_exists(st);
 	rc = sqlite3_open_v2(path, &st->db,
 			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 				     SQLITE_OPEN_NOFOLLOW,
@@ -341,8 +395,14 @@ static int database_open(struct store *st, struct err *e)
 			       st->root, version, (int)SCHEMA_VERSION);
 	if (version == SCHEMA_VERSION)
 		return 0;
+	if (version == 0 && exists && was_finished(st))
+		return sql_error(st, SQLITE_NOTADB, e);
 	r = make_dirs(st, e);
-	return r < 0 ? r : schema_migrate(st, e);
+	if (r >= 0)
+		r = schema_migrate(st, e);
+	if (r >= 0)
+		store_reserve_keep(st);
+	return r;
 }
 
 static int root_open(struct store *st, const char *root, struct err *e)
@@ -528,7 +588,7 @@ void store__tmp_sweep(struct store *st)
 	while ((de = readdir(d))) {
 		auto_close int item = -1;
 
-		if (de->d_name[0] == '.')
+		if (de->d_name[0] == '.' || str_starts(de->d_name, STORE_TMP_FOREIGN))
 			continue;
 		item = file_open(dirfd(d), de->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 		if (item >= 0 && file_lock(item, true, false) == 0)

@@ -3,12 +3,13 @@
  * store.h - images, their layers and blobs, named volumes, and the one database
  *
  * <root>/hull.db			SQLite, WAL: what changes
+ * <root>/reserve			space to delete with when the disk is full
  * <root>/blobs/sha256/<hex>		image configs and manifests, immutable
  * <root>/layers/<hex>.erofs		a layer, by diff digest; <hex>.tree/ where EROFS cannot be mounted
  * <root>/instances/<id>/		upper, work, logs, configuration of one instance (runtime/)
  * <root>/volumes/<name>/_data
  * <root>/tmp/				what a killed command left here, the next one removes (files locked by
- * live ones stay)
+ * live ones stay; "x-...", STORE_TMP_FOREIGN, is somebody else's who knows what belongs to it)
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -24,6 +25,9 @@
 struct buf;
 struct err;
 struct store;
+
+/* How names in tmp/ begin that are not swept here: a container may live in there. */
+#define STORE_TMP_FOREIGN "x-"
 
 enum { STORE_DIGEST_SIZE = 72 }; /* "sha256:" + 64 hex + NUL */
 
@@ -137,6 +141,13 @@ int store_cache_get(struct store *st, const char *key, char *ret_diff_id, char *
 		    struct err *e); /* 1 hit, 0 miss */
 int store_cache_put(struct store *st, const char *key, const char *diff_id, const char *config,
 		    struct err *e);
+
+/*
+ * store_reserve_use() - before rows are deleted: on a full disk even that takes space, which a file kept for it gives back
+ * store_reserve_keep() - make that file when it is not there and there is plenty of room
+ */
+void store_reserve_use(struct store *st);
+void store_reserve_keep(struct store *st);
 
 /* --- accounting and clean-up ---------------------------------------------------------------------------- */
 struct store_usage {

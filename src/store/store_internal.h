@@ -110,8 +110,6 @@ int store__layer_open(struct store *st, const char *diff_id, struct err *e);
 int store__layer_tar(struct store *st, const char *diff_id, bool canonical,
 		     int (*write)(void *arg, const void *bytes, size_t len, struct err *e), void *arg,
 		     struct err *e);
-/* store__rootless() - marks are user.overlay.*, layers are trees of our own ids. */
-bool store__rootless(void);
 
 /* --- garbage -------------------------------------------------------------------------------------------- */
 

@@ -236,10 +236,17 @@ static int set_xattrs(const struct unpack *u, int fd, const struct layer_entry *
 	return 0;
 }
 
+static int own(const struct unpack *u, int fd, const struct layer_entry *n)
+{
+	int r = own_ids(u) ? 0 : inode_chown(fd, n->tar->uid, n->tar->gid);
+
+	return r == -EINVAL && u->flags & LAYER_MAPPED_IDS ? 0 : r;
+}
+
 /* set_attrs() - in this order: chown clears set-id bits and capabilities */
 static int set_attrs(const struct unpack *u, int fd, const struct layer_entry *n, struct err *e)
 {
-	int r = own_ids(u) ? 0 : inode_chown(fd, n->tar->uid, n->tar->gid);
+	int r = own(u, fd, n);
 
 	if (r < 0)
 		return err_sys(e, -r, "owner %u:%u", n->tar->uid, n->tar->gid);
@@ -342,8 +349,8 @@ static int unpack_dir(struct layer_sink *s, const struct layer_entry *n, struct 
 	auto_close int fd = open_dir(u, n->path, e);
 	int r = fd;
 
-	if (r >= 0 && !own_ids(u)) {
-		r = inode_chown(fd, n->tar->uid, n->tar->gid);
+	if (r >= 0) {
+		r = own(u, fd, n);
 		if (r < 0)
 			err_sys(e, -r, "owner %u:%u", n->tar->uid, n->tar->gid);
 	}
