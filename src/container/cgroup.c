@@ -45,6 +45,14 @@ int cgroup_v2_fd(const struct cgroup *cg)
 	return h ? h->dirfd : -1;
 }
 
+bool cgroup_any(const struct cgroup *cg)
+{
+	for (size_t i = 0; i < cg->n; i++)
+		if (cg->h[i].dirfd >= 0)
+			return true;
+	return false;
+}
+
 /* --- directories ---------------------------------------------------------------------------------------- */
 
 /* make_parents() - every directory above the last component of @full that is missing below @mount_len. */

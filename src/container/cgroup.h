@@ -45,6 +45,7 @@ struct cgroup {
 	char path[CGROUP_PATH_MAX]; /* "/hull/ID", from cgroupsPath, checked: no "..", bounded */
 	struct cgroup_hierarchy h[CGROUP_HIERARCHY_MAX];
 	size_t n;
+	char ignored[256]; /* rootless: limits that were asked for and nobody enforces, "memory cpu" */
 	char skipped[256]; /* named controllers this host's tree lacks, "memory cpu", for one warning */
 	char unit[256];    /* CGROUP_SYSTEMD: "prefix-name.scope" */
 	char slice[128];   /* CGROUP_SYSTEMD: "machine.slice" */
@@ -72,6 +73,9 @@ struct cgroup_usage {
 int cgroup_open(struct cgroup *cg, const char *cgroups_path, const char *id, enum cgroup_manager manager,
 		struct err *e);
 
+/* cgroup_delegated() - may the caller make @cg's directory where controller @v1, or on a v2 tree @v2, is? */
+bool cgroup_delegated(const struct cgroup *cg, const char *v1, const char *v2);
+
 /**
  * cgroup_create() - make the directories and set every limit of @r, before anybody is in
  * @r: may be NULL: no limits. The device filter is made in any case: the rules of @r behind an implied "deny
@@ -83,6 +87,9 @@ int cgroup_open(struct cgroup *cg, const char *cgroups_path, const char *id, enu
  * with processes in it is refused (-EBUSY) as runc does.
  */
 int cgroup_create(struct cgroup *cg, const struct oci_resources *r, bool rootless, struct err *e);
+
+/* cgroup_any() - is there a group of the container's own in any hierarchy? */
+bool cgroup_any(const struct cgroup *cg);
 
 /* cgroup_v2_fd() - the v2 directory to be born in by CLONE_INTO_CGROUP, or -1; borrowed. */
 int cgroup_v2_fd(const struct cgroup *cg);

@@ -239,8 +239,12 @@ static int own_path(struct cgroup_hierarchy *h, const char *own, bool parent, ch
 		str_copy(dst, CGROUP_PATH_MAX, below && (*below == '/' || !*below) ? below : "");
 	}
 	slash = parent ? strrchr(dst, '/') : NULL;
-	if (slash)
+	if (slash) {
 		*slash = '\0';
+		str_format(full, sizeof(full), "%s%s", h->mount, dst);
+		if (SYS3(SYS_faccessat, AT_FDCWD, full, W_OK) == -EACCES)
+			*slash = '/'; /* what is delegated to us begins with our own */
+	}
 	return 0;
 }
 
@@ -363,6 +367,33 @@ int cgroup_open(struct cgroup *cg, const char *cgroups_path, const char *id, enu
 	if (r < 0)
 		cgroup_fini(cg);
 	return r;
+}
+
+bool cgroup_delegated(const struct cgroup *cg, const char *v1, const char *v2)
+{
+	for (size_t i = 0; i < cg->n; i++) {
+		const struct cgroup_hierarchy *h = &cg->h[i];
+		auto_close int dir = -1;
+		char full[CGROUP__FULL_MAX], list[256];
+
+		if (!h->v2 && !cgroup__word_in(h->controllers, ",", v1))
+			continue;
+		cgroup__full_path(h, full);
+		while ((dir = file_open(AT_FDCWD, full, O_RDONLY | O_DIRECTORY, 0)) == -ENOENT &&
+		       strlen(full) > strlen(h->mount))
+			*strrchr(full, '/') = '\0';
+		if (dir < 0 || SYS3(SYS_faccessat, dir, ".", W_OK) < 0)
+			continue;
+		if (!h->v2)
+			return true;
+		/* a group hands down what it has, unless processes are in it */
+		if (cgroup__read(dir,
+				 cgroup__populated(dir) ? "cgroup.subtree_control" : "cgroup.controllers",
+				 list, sizeof(list)) > 0 &&
+		    cgroup__word_in(list, " \n", v2))
+			return true;
+	}
+	return false;
 }
 
 /* --- the state file ------------------------------------------------------------------------------------- */

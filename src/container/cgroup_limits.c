@@ -144,12 +144,17 @@ bool cgroup__page_size_ok(const char *s)
 	       str_eq(s + digits + 1, "B");
 }
 
+static void add_word(char list[256], const char *name)
+{
+	size_t len = strlen(list);
+
+	if (!cgroup__word_in(list, " ", name))
+		str_format(list + len, 256 - len, "%s%s", len ? " " : "", name);
+}
+
 void cgroup__skip(struct cgroup *cg, const char *name)
 {
-	size_t len = strlen(cg->skipped);
-
-	if (!cgroup__word_in(cg->skipped, " ", name))
-		str_format(cg->skipped + len, sizeof(cg->skipped) - len, "%s%s", len ? " " : "", name);
+	add_word(cg->skipped, name);
 }
 
 /* --- unified -------------------------------------------------------------------------------------------- */
@@ -195,7 +200,7 @@ static int set_unified(struct cgroup *cg, const struct oci_resources *r, const s
 				       cgroup__refuse(v2, "unified", "this host has no cgroup v2 hierarchy");
 
 		if (rc < 0 && rc != -EINVAL && rootless)
-			cgroup__skip(cg, r->unified.v[i].key);
+			add_word(cg->ignored, r->unified.v[i].key);
 		else if (rc < 0)
 			return rc;
 	}
@@ -258,7 +263,7 @@ int cgroup__set_limits(struct cgroup *cg, const struct oci_resources *r, bool fr
 		}
 		rc = set_one(cg, i, r, &list, &d);
 		if (rc < 0 && rootless)
-			cgroup__skip(cg, controller[i].v2);
+			add_word(cg->ignored, controller[i].v2);
 		else if (rc < 0)
 			return rc;
 	}

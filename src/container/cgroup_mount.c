@@ -131,13 +131,15 @@ int cgroup_mount(const struct cgroup *cg, int dstfd, uint64_t attr, bool has_cgr
 		r = tree < 0 ? tree : mnt_attach(tree, dstfd);
 		return r < 0 ? err_sys(e, -r, "cgroup mount") : 0;
 	}
-	if (cg->n == 0)
-		return err_set(e, ENOTSUP, "cgroup mount: no cgroup hierarchy is in use");
+	if (cg->n == 0 || !(has_cgroup_ns || cgroup_any(cg)))
+		return err_set(e, ENOTSUP, "cgroup mount: there is no group of its own");
 	tree = tmpfs_under(attr);
 	r = tree < 0 ? tree : mnt_attach(tree, dstfd);
 	if (r < 0)
 		return err_sys(e, -r, "cgroup mount: tmpfs");
 	for (size_t i = 0; i < cg->n; i++) {
+		if (cg->h[i].dirfd < 0 && !has_cgroup_ns) /* an unprivileged user has groups in some only */
+			continue;
 		r = mount_one(tree, &cg->h[i], attr, has_cgroup_ns, e);
 		if (r < 0)
 			return r;

@@ -314,12 +314,12 @@ static int unprivileged(enum cgroup_layout layout)
 	    cgroup_create(&cg, &r, true, &e) < 0 || e.text[0] ||
 	    cgroup_join_open(&cg, false, fds, &n, &e) < 0 || n != 0 || cgroup_delete(&cg, &e) < 0)
 		_exit(TEST_FAILED);
-	_exit(cgroup__word_in(cg.skipped, " ", "pids") && cgroup__word_in(cg.skipped, " ", "devices") ?
+	_exit(cgroup__word_in(cg.ignored, " ", "pids") && cgroup__word_in(cg.skipped, " ", "devices") ?
 		      TEST_OK :
 		      TEST_FAILED);
 }
 
-static void test_an_unprivileged_user_is_told_what_was_skipped(void **state)
+static void test_an_unprivileged_user_is_told_what_is_ignored(void **state)
 {
 	(void)state;
 	IN_ALL_LAYOUTS(unprivileged);
@@ -666,7 +666,7 @@ int main(void)
 		cmocka_unit_test(test_groups_made_inside_are_removed_at_any_depth),
 		cmocka_unit_test(test_processes_in_inner_groups_count),
 		cmocka_unit_test(test_exec_finds_a_group_below_the_containers),
-		cmocka_unit_test(test_an_unprivileged_user_is_told_what_was_skipped),
+		cmocka_unit_test(test_an_unprivileged_user_is_told_what_is_ignored),
 		cmocka_unit_test(test_a_failed_create_leaves_nothing),
 		cmocka_unit_test(test_a_controller_v2_lacks_is_refused_only_when_asked_for),
 		cmocka_unit_test(test_a_relative_path_is_below_the_callers_own_group),

@@ -109,10 +109,10 @@ static const char *v2_root_file(enum cgroup_layout layout)
  */
 static void take_back(enum cgroup_layout layout, const char *before)
 {
-	char now[256] = "", one[64];
+	char now[256] = "", one[64], *rest;
 
 	cgroup__read(AT_FDCWD, v2_root_file(layout), now, sizeof(now));
-	for (char *s = strtok(now, " \n"); s; s = strtok(NULL, " \n")) {
+	for (char *s = strtok_r(now, " \n", &rest); s; s = strtok_r(NULL, " \n", &rest)) {
 		if (cgroup__word_in(before, " \n", s))
 			continue;
 		str_format(one, sizeof(one), "-%s", s);

@@ -84,6 +84,17 @@ static char *dup_or_null(const char *s)
 	return s ? strdup(s) : NULL;
 }
 
+/* load_groups() - its creator was killed before it had more to say than where its groups would be. */
+static void load_groups(struct ct *ct)
+{
+	auto_fini(buf) struct buf text = { 0 };
+
+	if (file_slurp_at(ct->dirfd, CT_PHASE_FILE, &text, CT_STATE_BYTES_MAX) < 0)
+		return;
+	if (text.len > 1 && cgroup_load(&ct->cgroup, buf_str(&text) + 1, NULL) < 0)
+		ct->cgroup = (struct cgroup){ 0 };
+}
+
 static int load(struct ct *ct, struct err *e)
 {
 	auto_fini(arena) struct arena a = { 0 };
@@ -93,8 +104,10 @@ static int load(struct ct *ct, struct err *e)
 	const char *cgroup;
 	int r = file_slurp_at(ct->dirfd, CT_STATE_FILE, &text, CT_STATE_BYTES_MAX);
 
-	if (r == -ENOENT)
-		return 0; /* its creator was killed before it had anything to say */
+	if (r == -ENOENT) {
+		load_groups(ct);
+		return 0;
+	}
 	if (r < 0)
 		return err_sys(e, -r, CT_STATE_FILE);
 	root = json_parse(&doc, text.data, text.len);
@@ -125,7 +138,8 @@ static void find_process(struct ct *ct)
 	ct->pid = 0;
 }
 
-int ct_open(struct ct **ret_ct, const char *root, const char *id, struct err *e)
+/* open_dir() - an object with its directory, and nothing read from it yet. */
+static int open_dir(struct ct **ret_ct, const char *root, const char *id, struct err *e)
 {
 	auto_close int rootfd = -1;
 	struct ct *ct;
@@ -147,11 +161,24 @@ int ct_open(struct ct **ret_ct, const char *root, const char *id, struct err *e)
 		r = err_set(e, ENOENT, "container '%s' does not exist", id);
 	else if (ct->dirfd < 0)
 		r = err_sys(e, -ct->dirfd, "container '%s': %s", id, root);
-	else if ((r = load(ct, e)) < 0)
-		err_wrap(e, r, "container '%s'", id);
+	if (r < 0)
+		ct_free(ct);
+	else
+		*ret_ct = ct;
+	return r;
+}
+
+int ct_open(struct ct **ret_ct, const char *root, const char *id, struct err *e)
+{
+	struct ct *ct;
+	int r = open_dir(&ct, root, id, e);
+
+	if (r < 0)
+		return r;
+	r = load(ct, e);
 	if (r < 0) {
 		ct_free(ct);
-		return r;
+		return err_wrap(e, r, "container '%s'", id);
 	}
 	find_process(ct);
 	*ret_ct = ct;
@@ -298,15 +325,57 @@ int ct_process(const struct ct *ct, struct oci_process *ret_p, struct arena *a, 
 
 /* --- signals, freezing, limits -------------------------------------------------------------------------------- */
 
+/* has_cgroups() - are the groups on record this container's? Its creator may have been killed before it knew. */
+static bool has_cgroups(const struct ct *ct)
+{
+	return cgroup_any(&ct->cgroup) && (ct->start_time || ct__phase(ct) != 'm');
+}
+
 /* has_pid_ns() - does killing init kill them all? */
 static bool has_pid_ns(const struct ct *ct)
 {
 	auto_fini(arena) struct arena a = { 0 };
-	struct oci_spec spec;
+	struct oci_spec spec = { 0 };
 
 	if (ct__config(ct, &spec, &a, NULL) < 0)
 		return true;
 	return spec.linux.ns[OCI_NS_PID].present && !spec.linux.ns[OCI_NS_PID].path;
+}
+
+int ct_pids(struct ct *ct, pid_t **ret_pids, size_t *ret_n, struct err *e)
+{
+	if (cgroup_any(&ct->cgroup))
+		return cgroup_pids(&ct->cgroup, ret_pids, ret_n, e);
+	if (!has_pid_ns(ct))
+		return err_set(
+			e, ENOTSUP,
+			"container '%s' has neither a cgroup nor a pid namespace that tells its processes",
+			ct->id);
+	return ct__members(ct->pidfd < 0 ? 0 : ct->pid, ret_pids, ret_n, e);
+}
+
+/* kill_members() - of a container that has no cgroup. */
+static int kill_members(struct ct *ct, int sig, struct err *e)
+{
+	auto_free pid_t *pids = NULL;
+	size_t n = 0;
+	int r;
+
+	if (ct->pidfd < 0)
+		return 0;
+	if (sig == SIGKILL && has_pid_ns(ct)) /* none of them outlives init */
+		return pidfd_send(ct->pidfd, sig);
+	r = ct_pids(ct, &pids, &n, e);
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		auto_close int pidfd = pidfd_open(pids[i]);
+
+		r = pidfd < 0 ? pidfd : pidfd_send(pidfd, sig);
+		if (r < 0 && r != -ESRCH)
+			return err_sys(e, -r, "container '%s': signal %d to process %d", ct->id, sig,
+				       (int)pids[i]);
+		r = 0;
+	}
+	return r;
 }
 
 int ct_kill(struct ct *ct, int sig, bool all, struct err *e)
@@ -315,8 +384,10 @@ int ct_kill(struct ct *ct, int sig, bool all, struct err *e)
 	int r;
 
 	/* a shared pid namespace keeps what init leaves behind, which `kill` must reach even when init is gone */
-	if (all || (sig == SIGKILL && !has_pid_ns(ct)))
+	if (has_cgroups(ct) && (all || (sig == SIGKILL && !has_pid_ns(ct))))
 		return cgroup_kill(&ct->cgroup, sig, e);
+	if (all)
+		return kill_members(ct, sig, e);
 	if (status == CT_STOPPED)
 		return err_set(e, ESRCH, "container not running");
 	r = pidfd_send(ct->pidfd, sig);
@@ -334,6 +405,8 @@ int ct_pause(struct ct *ct, struct err *e)
 	if (status != CT_RUNNING && status != CT_CREATED)
 		return err_set(e, EBUSY, "container '%s' is %s: only a running one can be paused", ct->id,
 			       ct_status_name(status));
+	if (!cgroup_any(&ct->cgroup))
+		return err_set(e, ENOTSUP, "container '%s' cannot be paused: it has no cgroup", ct->id);
 	return cgroup_freeze(&ct->cgroup, true, e);
 }
 
@@ -380,8 +453,7 @@ static int force_stop(struct ct *ct, struct err *e)
 	return 0;
 }
 
-/* poststop() - the specification: a failing one is told, and the rest goes on. */
-static void poststop(const struct ct *ct, struct err *warning)
+void ct__poststop(const struct ct *ct, struct err *warning)
 {
 	auto_fini(arena) struct arena a = { 0 };
 	auto_fini(buf) struct buf state = { 0 };
@@ -390,6 +462,20 @@ static void poststop(const struct ct *ct, struct err *warning)
 	if (ct__config(ct, &spec, &a, NULL) == 0 && spec.hooks[OCI_HOOK_POSTSTOP].n &&
 	    ct__state_text(ct, CT_STOPPED, 0, &state) == 0)
 		hooks_run(&spec, OCI_HOOK_POSTSTOP, state.data, state.len, warning);
+}
+
+/* remove_cgroups() - with who is left in them; of groups that were only just being made, no more than the directories. */
+static int remove_cgroups(struct ct *ct, struct err *e)
+{
+	bool ours = has_cgroups(ct);
+	int r;
+
+	if (ct->cgroup.n == 0)
+		return 0;
+	if (ours)
+		cgroup_kill(&ct->cgroup, SIGKILL, NULL); /* what shared init's pid namespace */
+	r = cgroup_delete(&ct->cgroup, ours ? e : NULL);
+	return ours ? r : 0;
 }
 
 static int remove_dir(struct ct *ct, struct err *e)
@@ -411,14 +497,12 @@ int ct_delete(struct ct *ct, bool force, struct err *e)
 		return err_set(e, EBUSY, "cannot delete container %s that is not stopped: %s", ct->id,
 			       ct_status_name(status));
 	r = force_stop(ct, e);
-	if (r == 0 && ct->cgroup.n) {
-		cgroup_kill(&ct->cgroup, SIGKILL, NULL); /* what shared init's pid namespace */
-		r = cgroup_delete(&ct->cgroup, e);
-	}
+	if (r == 0)
+		r = remove_cgroups(ct, e);
 	if (r == 0)
 		rdt_delete(ct->intel_rdt);
 	if (r == 0)
-		poststop(ct, &warning);
+		ct__poststop(ct, &warning);
 	if (r == 0)
 		r = remove_dir(ct, e);
 	if (r < 0)
@@ -426,4 +510,19 @@ int ct_delete(struct ct *ct, bool force, struct err *e)
 	if (warning.code && e)
 		*e = warning; /* success; the caller may print what a hook said */
 	return 0;
+}
+
+int ct_delete_damaged(const char *root, const char *id, struct err *e)
+{
+	struct ct *ct;
+	int r = open_dir(&ct, root, id, e);
+
+	if (r < 0)
+		return r;
+	load_groups(ct);
+	r = remove_cgroups(ct, e);
+	if (r == 0)
+		r = remove_dir(ct, e);
+	ct_free(ct);
+	return r < 0 ? err_wrap(e, r, "container '%s': delete", id) : 0;
 }

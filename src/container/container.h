@@ -93,11 +93,17 @@ int ct_state_json(const struct ct *ct, struct buf *json, struct err *e);
 
 int ct_start(struct ct *ct, struct err *e); /* returns when the workload has exec'd, or with its exec error */
 int ct_kill(struct ct *ct, int sig, bool all, struct err *e);
+/* ct_pids() - its processes, by cgroup or else by pid namespace; caller frees. -ENOTSUP: it has neither. */
+int ct_pids(struct ct *ct, pid_t **ret_pids, size_t *ret_n, struct err *e);
 int ct_pause(struct ct *ct, struct err *e);
 int ct_resume(struct ct *ct, struct err *e);
 int ct_update(struct ct *ct, const struct oci_resources *r, struct err *e);
 /* ct_delete() - remove a stopped or never started container (@force: any, killed first): poststop hooks, cgroups, directory. */
 int ct_delete(struct ct *ct, bool force, struct err *e);
+
+/* ct_delete_damaged() - the same by force for one that ct_open() cannot read: who is in its cgroups is
+ * killed, hooks do not run. */
+int ct_delete_damaged(const char *root, const char *id, struct err *e);
 
 /* One more process in a running container. Everything is borrowed. */
 struct ct_exec {

@@ -10,8 +10,10 @@ struct arena;
 struct buf;
 
 /*
- * The file "phase" holds one letter, written through a descriptor init keeps: 'c' until init is told to start, 'r' from
- * then on. So what tells "created" from "running" is the word of the process itself, whoever was killed meanwhile.
+ * The file "phase" begins with a letter, written through a descriptor init keeps: 'm' while the container's groups are being made, 'c'
+ * until init is told to start, 'r' from then on. So what tells "created" from "running" is the word of the process itself, whoever
+ * was killed meanwhile. Behind the letter it says where the groups will be, before there are any: until state.json says more, `delete`
+ * finds them there. During 'm' what stands at these places may turn out to be another's.
  */
 #define CT_PHASE_FILE    "phase"
 #define CT_STATE_FILE    "state.json"
@@ -30,6 +32,12 @@ char ct__phase(const struct ct *ct);
 /* ct__state_text() - the state object with a given status, for hooks: when @status is a promise, not yet a fact. */
 int ct__state_text(const struct ct *ct, enum ct_status status, pid_t pid, struct buf *json);
 
+/* ct__members() - every process in the pid namespace of @init (0: it has ended, there are none); caller frees. */
+int ct__members(pid_t init, pid_t **ret_pids, size_t *ret_n, struct err *e);
+
+/* ct__poststop() - run these hooks; the specification: a failing one is told (@warning), and the rest goes on. */
+void ct__poststop(const struct ct *ct, struct err *warning);
+
 /* ct__config() - the saved config.json as checked values; in @a's memory. */
 int ct__config(const struct ct *ct, struct oci_spec *ret_spec, struct arena *a, struct err *e);
 
@@ -45,8 +53,9 @@ struct ct_launch {
 	uint64_t new_ns;         /* CLONE_x flags of the namespaces to make */
 	int ns_fd[OCI_NS_COUNT]; /* of those to join, else -1 */
 	int n_join_ns;
+	bool grouped;      /* its cgroups are made */
 	bool staged;       /* they are entered by a process before init is born */
-	bool early_map;    /* init asked for its maps before the stage told its pid */
+	int early;         /* what init asked (enum sync_type) before the stage told its pid; 0: nothing */
 	bool runtime_step; /* init asks the parent for SYNC_RUNTIME */
 	struct ct_seccomp seccomp;
 	int seccomp_sock;
@@ -56,6 +65,13 @@ struct ct_launch {
 	bool keep_groups; /* crun's annotation, for podman: the caller's groups stay */
 	int *source_fds;  /* of bind mounts, one for each mount, or NULL; owned */
 };
+
+/**
+ * ct__waits_for_record() - does init, told to run at once, wait for a word that its pid is on record?
+ * No workload may run that nobody can find because its creator was killed just then; another question asked on the way gets
+ * its answer only after that too.
+ */
+bool ct__waits_for_record(const struct ct_launch *l);
 
 /* ct__init() - the container's first process, from clone to the workload. */
 _Noreturn void ct__init(struct ct_launch *l);

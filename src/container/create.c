@@ -28,6 +28,7 @@
 #include "container/sysctl.h"
 #include "container/userns.h"
 #include "fmt/json.h"
+#include "sys/call.h"
 #include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -149,11 +150,14 @@ static int make_dir(struct ct *ct, struct err *e)
 	rootfd = r < 0 ? r : file_open(AT_FDCWD, ct->root, O_RDONLY | O_DIRECTORY, 0);
 	if (rootfd < 0)
 		return err_sys(e, -rootfd, "state root '%s'", ct->root);
-	if (mkdirat(rootfd, ct->id, 0700) < 0)
-		return errno == EEXIST ?
+	r = (int)SYS3(SYS_mkdirat, rootfd, ct->id, 0700);
+	if (r < 0)
+		return r == -EEXIST ?
 			       err_set(e, EEXIST, "container with given ID already exists: '%s'", ct->id) :
-			       err_sys(e, errno, "%s/%s", ct->root, ct->id);
+			       err_sys(e, -r, "%s/%s", ct->root, ct->id);
 	ct->dirfd = file_open(rootfd, ct->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (ct->dirfd < 0)
+		file_unlink(rootfd, ct->id, AT_REMOVEDIR);
 	return ct->dirfd < 0 ? err_sys(e, -ct->dirfd, "%s/%s", ct->root, ct->id) : 0;
 }
 
@@ -183,15 +187,20 @@ static int new_ct(struct ct **ret_ct, const struct ct_config *c, struct err *e)
 static int put_files(struct ct_launch *l, struct err *e)
 {
 	int dirfd = l->ct->dirfd;
+	auto_fini(buf) struct buf phase = { 0 };
 	auto_close int config = file_open(dirfd, CT_CONFIG_FILE, O_WRONLY | O_CREAT | O_EXCL, 0600);
 	int r = config < 0 ? config : file_write(config, l->c->config_text, l->c->config_len);
 
 	if (r < 0)
-		return err_sys(e, -r, CT_CONFIG_FILE);
+		return err_sys(e, -r, "%s/%s/" CT_CONFIG_FILE, l->ct->root, l->ct->id);
+	buf_puts(&phase, "m");
+	cgroup_save(&l->ct->cgroup, &phase);
+	if (buf_finish(&phase) < 0)
+		return err_sys(e, ENOMEM, CT_PHASE_FILE);
 	l->phase_fd = file_open(dirfd, CT_PHASE_FILE, O_WRONLY | O_CREAT | O_EXCL, 0600);
-	r = l->phase_fd < 0 ? l->phase_fd : file_write(l->phase_fd, "c", 1);
+	r = l->phase_fd < 0 ? l->phase_fd : file_write(l->phase_fd, phase.data, phase.len);
 	if (r < 0)
-		return err_sys(e, -r, CT_PHASE_FILE);
+		return err_sys(e, -r, "%s/%s/" CT_PHASE_FILE, l->ct->root, l->ct->id);
 	if (l->c->run)
 		return 0;
 	l->listen_fd = sock_listen_at(dirfd, CT_START_SOCK, SOCK_SEQPACKET, 0600);
@@ -204,10 +213,10 @@ int ct__console_connect(int console_fd, const char *path, int *ret_fd, struct er
 {
 	int fd = path           ? sock_connect_at(AT_FDCWD, path, SOCK_STREAM) :
 		 console_fd < 0 ? -1 :
-				  fcntl(console_fd, F_DUPFD_CLOEXEC, 3);
+				  (int)SYS3(SYS_fcntl, console_fd, F_DUPFD_CLOEXEC, 3);
 
-	if (fd < 0 && path)
-		return err_sys(e, -fd, "console socket '%s'", path);
+	if (fd < 0 && (path || console_fd >= 0))
+		return err_sys(e, -fd, "console socket '%s'", path ? path : "");
 	*ret_fd = fd;
 	return 0;
 }
@@ -260,7 +269,7 @@ static _Noreturn void stage(struct ct_launch *l, int cgroup_fd)
 		pid = ns_clone(l->new_ns | CLONE_PARENT, cgroup_fd, NULL);
 		if (pid == 0)
 			ct__init(l);
-		r = pid < 0 ? err_sys(&e, -pid, "clone") : sync_send(l->sock[1], SYNC_PID, pid);
+		r = pid < 0 ? err_sys(&e, -pid, "clone") : sync_send(l->sock[1], SYNC_PID, pid, &e);
 	}
 	if (r < 0)
 		sync_fail(l->sock[1], r, &e);
@@ -272,24 +281,28 @@ static int spawn_staged(struct ct_launch *l, int cgroup_fd, struct err *e)
 	auto_close int stage_pidfd = -1;
 	siginfo_t info;
 	int32_t pid = 0;
-	int r = ns_clone(0, -1, &stage_pidfd);
+	int r = ns_clone(0, -1, &stage_pidfd), failed;
 
 	if (r == 0)
 		stage(l, cgroup_fd);
 	if (r < 0)
 		return err_sys(e, -r, "clone");
 	fd_close(&l->sock[1]);
-	do { /* init may speak before the stage does: it waits for an answer to that, which comes after this */
+	do { /* init may speak before the stage does; it waits for an answer, so once at most */
 		r = sync_recv(l->sock[0], &pid, e);
-		l->early_map |= r == SYNC_MAP;
-	} while (r == SYNC_MAP);
+		if (r > 0 && r != SYNC_PID)
+			l->early = r;
+	} while (r > 0 && r != SYNC_PID);
+	for (failed = r;
+	     r >= 0 ? r != SYNC_PID : r != -ECONNRESET;) /* init failed first: it is to be reaped */
+		r = sync_recv(l->sock[0], &pid, NULL);
 	pidfd_wait(stage_pidfd, &info, WEXITED);
-	if (r < 0)
-		return r;
-	if (r != SYNC_PID)
-		return err_set(e, EPROTO, "clone: no pid came");
-	l->ct->pid = pid;
-	l->ct->pidfd = pidfd_open(pid);
+	if (r == SYNC_PID) {
+		l->ct->pid = pid;
+		l->ct->pidfd = pidfd_open(pid);
+	}
+	if (failed < 0)
+		return failed;
 	return l->ct->pidfd < 0 ? err_sys(e, -l->ct->pidfd, "pidfd_open") : 0;
 }
 
@@ -316,13 +329,18 @@ static int spawn(struct ct_launch *l, struct err *e)
 
 /* --- answering init --------------------------------------------------------------------------------------------- */
 
+static int answer(struct ct_launch *l, struct err *e)
+{
+	return sync_send(l->sock[0], SYNC_GO, l->ct->pid, e);
+}
+
 static int answer_map(struct ct_launch *l, struct err *e)
 {
 	const struct oci_spec *spec = l->c->spec;
-	int r = userns_map(l->ct->pid, &spec->linux.uid_mappings, &spec->linux.gid_mappings, l->c->rootless,
+	int r = userns_map(l->ct->pid, &spec->linux.uid_mappings, &spec->linux.gid_mappings, geteuid() != 0,
 			   e);
 
-	return r < 0 ? r : sync_send(l->sock[0], SYNC_GO, l->ct->pid);
+	return r < 0 ? r : answer(l, e);
 }
 
 static int answer_runtime(struct ct_launch *l, struct err *e)
@@ -332,12 +350,13 @@ static int answer_runtime(struct ct_launch *l, struct err *e)
 	int r = spec->linux.n_net_devices ? netdev_move(l->ct->pid, &spec->linux, e) : 0;
 
 	if (r == 0)
-		r = ct__state_text(l->ct, CT_CREATING, l->ct->pid, &state);
+		r = ct__state_text(l->ct, CT_CREATING, l->ct->pid, &state) < 0 ? err_sys(e, ENOMEM, "hooks") :
+										 0;
 	if (r == 0)
 		r = hooks_run(spec, OCI_HOOK_PRESTART, state.data, state.len, e);
 	if (r == 0)
 		r = hooks_run(spec, OCI_HOOK_CREATE_RUNTIME, state.data, state.len, e);
-	return r < 0 ? r : sync_send(l->sock[0], SYNC_GO, l->ct->pid);
+	return r < 0 ? r : answer(l, e);
 }
 
 static int answer_ready(struct ct_launch *l, struct err *e)
@@ -346,31 +365,34 @@ static int answer_ready(struct ct_launch *l, struct err *e)
 
 	l->ct->ready = true;
 	r = ct__save(l->ct, e);
-	return r < 0 ? r : sync_send(l->sock[0], SYNC_GO, l->ct->pid);
+	return r < 0 ? r : answer(l, e);
 }
 
 /* converse() - until init waits for start (or, to run at once, has become the workload and the socket closes). */
 static int converse(struct ct_launch *l, struct err *e)
 {
-	int r = l->early_map ? answer_map(l, e) : 0;
+	int r;
 
-	while (r >= 0) {
-		r = sync_recv(l->sock[0], NULL, e);
+	if (ct__waits_for_record(l))
+		answer(l, NULL); /* when it fails init has ended, and what it last said is yet to be read */
+	for (int early = l->early;; early = 0) {
+		r = early ? early : sync_recv(l->sock[0], NULL, e);
 		if (r == -ECONNRESET && l->c->run && ct__phase(l->ct) == 'r') { /* closed by exec */
 			if (e)
 				*e = (struct err){ 0 };
 			return 0;
 		}
+		if (r == SYNC_READY)
+			return answer_ready(l, e);
 		if (r == SYNC_MAP)
 			r = answer_map(l, e);
 		else if (r == SYNC_RUNTIME)
 			r = answer_runtime(l, e);
-		else if (r == SYNC_READY)
-			return answer_ready(l, e);
 		else if (r >= 0)
 			r = err_set(e, EPROTO, "init sent message %d", r);
+		if (r < 0)
+			return r;
 	}
-	return r;
 }
 
 /* settle() - what the parent can do for init from outside, as soon as it has a pid. */
@@ -380,7 +402,9 @@ static int settle(struct ct_launch *l, struct err *e)
 	int64_t start = proc_start_time(l->ct->pid);
 	int r = 0;
 
-	l->ct->start_time = start > 0 ? (uint64_t)start : 0;
+	if (start <= 0) /* without it another process of this number would pass for it one day */
+		return err_sys(e, start < 0 ? (int)-start : EIO, "start time of process %d", (int)l->ct->pid);
+	l->ct->start_time = (uint64_t)start;
 	l->ct->ready = l->c->run;
 	if (spec->linux.ns[OCI_NS_USER].present)
 		r = ct_proc_limits(&spec->process, l->ct->pid, e);
@@ -391,8 +415,10 @@ static int settle(struct ct_launch *l, struct err *e)
 
 /* --- whole ------------------------------------------------------------------------------------------------------ */
 
-static void undo(struct ct *ct)
+/* undo() - after a failure; "stop the container, and continue the lifecycle" says the specification: its poststop hooks run. */
+static void undo(const struct ct_launch *l)
 {
+	struct ct *ct = l->ct;
 	auto_close int rootfd = -1;
 	siginfo_t info;
 
@@ -400,9 +426,13 @@ static void undo(struct ct *ct)
 		pidfd_send(ct->pidfd, SIGKILL);
 		pidfd_wait(ct->pidfd, &info, WEXITED);
 	}
-	cgroup_kill(&ct->cgroup, SIGKILL, NULL);
-	cgroup_delete(&ct->cgroup, NULL);
+	if (l->grouped) { /* until then what has these names is another's */
+		cgroup_kill(&ct->cgroup, SIGKILL, NULL);
+		cgroup_delete(&ct->cgroup, NULL);
+	}
 	rdt_delete(ct->intel_rdt);
+	if (ct->pid > 0)
+		ct__poststop(ct, NULL);
 	if (ct->dirfd < 0)
 		return;
 	rootfd = file_open(AT_FDCWD, ct->root, O_RDONLY | O_DIRECTORY, 0);
@@ -428,18 +458,29 @@ static void launch_fini(struct ct_launch *l)
 	ct_seccomp_fini(&l->seccomp);
 }
 
+static int make_cgroups(struct ct_launch *l, struct err *e)
+{
+	const struct oci_linux *lx = &l->c->spec->linux;
+	int r = cgroup_create(&l->ct->cgroup, lx->has_resources ? &lx->resources : NULL, l->c->rootless, e);
+
+	if (r < 0)
+		return r;
+	l->grouped = true;
+	r = (int)SYS4(SYS_pwrite64, l->phase_fd, "c", 1, 0); /* they are ours alone */
+	return r < 0 ? err_sys(e, -r, CT_PHASE_FILE) : 0;
+}
+
 static int make(struct ct_launch *l, struct err *e)
 {
 	const struct ct_config *c = l->c;
-	const struct oci_linux *lx = &c->spec->linux;
 	int r = new_ct(&l->ct, c, e);
 
 	if (r == 0)
-		r = cgroup_open(&l->ct->cgroup, lx->cgroups_path, c->id, c->cgroup_manager, e);
+		r = cgroup_open(&l->ct->cgroup, c->spec->linux.cgroups_path, c->id, c->cgroup_manager, e);
 	if (r == 0)
 		r = put_files(l, e);
 	if (r == 0)
-		r = cgroup_create(&l->ct->cgroup, lx->has_resources ? &lx->resources : NULL, c->rootless, e);
+		r = make_cgroups(l, e);
 	if (r == 0)
 		r = open_for_init(l, e);
 	if (r == 0)
@@ -504,7 +545,7 @@ int ct_create(struct ct **ret_ct, const struct ct_config *c, struct err *e)
 		r = poststart(l.ct, c->spec, e);
 	if (r < 0) {
 		if (l.ct)
-			undo(l.ct);
+			undo(&l);
 		ct_free(l.ct);
 		return r;
 	}
@@ -529,12 +570,14 @@ int ct_start(struct ct *ct, struct err *e)
 	if (r < 0)
 		return r;
 	conn = sock_connect_at(ct->dirfd, CT_START_SOCK, SOCK_SEQPACKET);
-	r = conn < 0 ? conn : sync_send(conn, SYNC_GO, 0);
+	r = conn < 0 ? err_sys(e, -conn, CT_START_SOCK) : sync_send(conn, SYNC_GO, 0, e);
 	if (r < 0)
-		return err_sys(e, -r, "container '%s': reach its init", ct->id);
+		return err_wrap(e, r, "container '%s': reach its init", ct->id);
 	r = sync_recv(conn, NULL, e);
 	if (r != -ECONNRESET)
 		return r < 0 ? r : err_set(e, EPROTO, "container '%s': init sent message %d", ct->id, r);
+	if (ct__phase(ct) != 'r') /* killed, or another start was before this one */
+		return err_set(e, ESRCH, "container '%s': its init ended before it started anything", ct->id);
 	if (e)
 		*e = (struct err){ 0 }; /* closed without a word: by exec */
 	file_unlink(ct->dirfd, CT_START_SOCK, 0);

@@ -215,7 +215,7 @@ static _Noreturn void stage(struct exec *ex)
 			sync_fail(ex->sock[1], r, &e);
 			_exit(1);
 		}
-		r = pid < 0 ? err_sys(&e, -pid, "fork") : sync_send(ex->sock[1], SYNC_PID, pid);
+		r = pid < 0 ? err_sys(&e, -pid, "fork") : sync_send(ex->sock[1], SYNC_PID, pid, &e);
 	}
 	if (r < 0)
 		sync_fail(ex->sock[1], r, &e);
@@ -230,7 +230,7 @@ static int finish(struct exec *ex, pid_t pid, struct err *e)
 	int r = ex->join & CLONE_NEWUSER ? ct_proc_limits(ex->x->process, pid, e) : 0;
 
 	if (r == 0)
-		r = sync_send(ex->sock[0], SYNC_GO, pid);
+		r = sync_send(ex->sock[0], SYNC_GO, pid, e);
 	if (r >= 0)
 		r = sync_recv(ex->sock[0], NULL, e);
 	if (r == -ECONNRESET) {

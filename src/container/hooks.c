@@ -15,19 +15,27 @@
 #include "sys/file.h"
 #include "sys/ns.h"
 
+enum { POLL_MAX_MS = 60 * 60 * 1000 }; /* a timeout of the specification can be longer than poll(2) takes */
+#define POLL_MAX_NS (POLL_MAX_MS * NSEC_PER_MSEC)
+
 /* hook_child() - become the hook; the parent learns of a failed exec by the pipe. */
-static _Noreturn void hook_child(const struct oci_hook *h, int in, int report)
+static _Noreturn void hook_child(const struct oci_hook *h, enum oci_hook_kind kind, int in, int report)
 {
-	char *const plain[] = { (char *)h->path, NULL };
+	char *const plain[] = { (char *)h->path, NULL }, *const none_set[] = { NULL };
+	char *const *env = h->env.n ? h->env.v : environ;
 	sigset_t none;
 	int r = fd_dup_to(in, STDIN_FILENO, false);
 
+	/* A startContainer hook is a program of the image: it gets neither descriptors nor variables of the host. */
+	if (kind == OCI_HOOK_START_CONTAINER && !h->env.n)
+		env = none_set;
+	if (r >= 0)
+		r = fd_cloexec_from(3);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	if (r >= 0)
-		r = (int)SYS3(SYS_execve, h->path, h->args.n ? h->args.v : plain,
-			      h->env.n ? h->env.v : environ);
+		r = (int)SYS3(SYS_execve, h->path, h->args.n ? h->args.v : plain, env);
 	file_write(report, &r, sizeof(r));
 	_exit(127);
 }
@@ -44,7 +52,9 @@ static int hook_wait(const struct oci_hook *h, int pidfd, struct err *e)
 	while (h->timeout_s > 0 && !late) {
 		nsec_t left = end - time_now_ns(CLOCK_MONOTONIC);
 
-		r = left <= 0 ? 0 : poll(&p, 1, (int)(left / NSEC_PER_MSEC) + 1);
+		r = left <= 0 ?
+			    0 :
+			    poll(&p, 1, left < POLL_MAX_NS ? (int)(left / NSEC_PER_MSEC) + 1 : POLL_MAX_MS);
 		if (r > 0)
 			break;
 		late = left <= 0;
@@ -61,7 +71,8 @@ static int hook_wait(const struct oci_hook *h, int pidfd, struct err *e)
 	return info.si_status ? err_set(e, EIO, "exit code %d", info.si_status) : 0;
 }
 
-static int hook_run(const struct oci_hook *h, const char *state, size_t len, struct err *e)
+static int hook_run(const struct oci_hook *h, enum oci_hook_kind kind, const char *state, size_t len,
+		    struct err *e)
 {
 	auto_close int in =
 		file_memfd("state", 0); /* not a pipe: a hook that does not read must not block us */
@@ -79,7 +90,7 @@ static int hook_run(const struct oci_hook *h, const char *state, size_t len, str
 		return err_sys(e, -r, "hand over the state");
 	pid = ns_clone(0, -1, &pidfd);
 	if (pid == 0)
-		hook_child(h, in, report[1]);
+		hook_child(h, kind, in, report[1]);
 	close(report[1]);
 	got = pid < 0 ? 0 : file_read(report[0], &failed, sizeof(failed));
 	close(report[0]);
@@ -95,7 +106,7 @@ int hooks_run(const struct oci_spec *spec, enum oci_hook_kind kind, const char *
 	const struct oci_hooks *hooks = &spec->hooks[kind];
 
 	for (size_t i = 0; i < hooks->n; i++) {
-		int r = hook_run(&hooks->v[i], state, len, e);
+		int r = hook_run(&hooks->v[i], kind, state, len, e);
 
 		if (r < 0)
 			return err_wrap(e, r, "hooks.%s[%zu] '%s'", oci_hook_name(kind), i, hooks->v[i].path);

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -125,7 +126,7 @@ static int enter_namespaces(struct ct_launch *l, struct err *e)
 	int r;
 
 	if (l->new_ns & CLONE_NEWUSER) {
-		r = sync_send(l->sock[1], SYNC_MAP, 0);
+		r = sync_send(l->sock[1], SYNC_MAP, 0, e);
 		r = r < 0 ? r : sync_expect(l->sock[1], SYNC_GO, NULL, e);
 		if (r >= 0)
 			r = ct__become_root(l->keep_groups, e);
@@ -196,7 +197,7 @@ static int make_root(struct ct_launch *l, struct ct_proc *pr, pid_t *ret_pid, st
 	int r = ct_rootfs_prepare(&root, &rootfd, e);
 
 	if (r >= 0 && l->runtime_step) {
-		r = sync_send(l->sock[1], SYNC_RUNTIME, 0);
+		r = sync_send(l->sock[1], SYNC_RUNTIME, 0, e);
 		r = r < 0 ? r : sync_expect(l->sock[1], SYNC_GO, &pid, e);
 	}
 	*ret_pid = pid;
@@ -212,19 +213,45 @@ static int make_root(struct ct_launch *l, struct ct_proc *pr, pid_t *ret_pid, st
 		r = ct_proc_stdio(pr, &l->c->stdio, slave, e);
 	if (r >= 0)
 		r = ct_rootfs_enter(&root, rootfd, e);
+	if (r >= 0)
+		ct_proc_own_null();
 	ct_rootfs_fini(&root);
 	return r;
 }
 
-/* wait_start() - until ct_start() connects and says so; one that connects and dies is no word. */
-static int wait_start(const struct ct_launch *l, int *ret_conn, struct err *e)
+/*
+ * let_go() - what the parent had open, its locks and its ends of pipes above all, must not live on in a process that may wait
+ * for days, nor when the parent is killed before it comes to start it.
+ */
+static void let_go(const struct ct_launch *l, const struct ct_proc *pr)
 {
-	int r = sync_send(l->sock[1], SYNC_READY, 0);
+	const int keep[] = { l->listen_fd, l->phase_fd, pr->seccomp_sock, pr->attr_fd };
+	const size_t n = sizeof(keep) / sizeof(keep[0]);
+	int first = 3 + pr->preserve_fds;
+
+	for (;;) {
+		int next = INT_MAX;
+
+		for (size_t i = 0; i < n; i++)
+			if (keep[i] >= first && keep[i] < next)
+				next = keep[i];
+		if (next > first)
+			SYS3(SYS_close_range, first, next - 1, 0);
+		if (next == INT_MAX)
+			return;
+		first = next + 1;
+	}
+}
+
+/* wait_start() - until ct_start() connects and says so; one that connects and dies is no word. */
+static int wait_start(const struct ct_launch *l, const struct ct_proc *pr, int *ret_conn, struct err *e)
+{
+	int r = sync_send(l->sock[1], SYNC_READY, 0, e);
 
 	r = r < 0 ? r : sync_expect(l->sock[1], SYNC_GO, NULL, e);
 	if (r < 0)
 		return r;
-	close(l->sock[1]); /* the parent's command may end now */
+	let_go(l, pr); /* our end of the talk, too: the parent's command may end now */
 	for (;;) {
 		auto_close int conn = sock_accept(l->listen_fd);
 
@@ -235,6 +262,11 @@ static int wait_start(const struct ct_launch *l, int *ret_conn, struct err *e)
 			return 0;
 		}
 	}
+}
+
+bool ct__waits_for_record(const struct ct_launch *l)
+{
+	return l->c->run && !l->runtime_step && !(l->new_ns & CLONE_NEWUSER);
 }
 
 static int launch(struct ct_launch *l, int *report, struct err *e)
@@ -274,7 +306,9 @@ static int launch(struct ct_launch *l, int *report, struct err *e)
 		r = ct__seccomp_state(l->ct, spec->linux.seccomp, CT_CREATING, pid, &seccomp_state);
 	pr.seccomp_state = buf_str(&seccomp_state);
 	if (r >= 0 && !l->c->run)
-		r = wait_start(l, report, e);
+		r = wait_start(l, &pr, report, e);
+	if (r >= 0 && ct__waits_for_record(l))
+		r = sync_expect(l->sock[1], SYNC_GO, NULL, e);
 	if (r >= 0)
 		r = run_hooks(l, OCI_HOOK_START_CONTAINER, CT_CREATED, pid, e);
 	if (r >= 0)

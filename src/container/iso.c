@@ -65,6 +65,7 @@ static int create(struct iso **ret_i, const struct iso_spec *s, struct err *e)
 		.cgroup_manager = s->systemd_cgroup ? CGROUP_SYSTEMD : CGROUP_FS,
 		.stdio = { { s->stdio[0], s->stdio[1], s->stdio[2] } },
 		.rootless = s->rootless,
+		.run = s->start,
 	};
 	struct ct *ct = NULL;
 	int r = ct_create(&ct, &c, e);
@@ -128,7 +129,7 @@ static int update(struct iso *i, const struct oci_resources *r, struct err *e)
 
 static int pids(struct iso *i, pid_t **ret_pids, size_t *ret_n, struct err *e)
 {
-	return cgroup_pids(&ct_of(i)->cgroup, ret_pids, ret_n, e);
+	return ct_pids(ct_of(i), ret_pids, ret_n, e);
 }
 
 static int usage(struct iso *i, struct iso_usage *ret_u, struct err *e)

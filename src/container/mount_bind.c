@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/err.h"
@@ -17,6 +20,7 @@
 #include "sys/call.h"
 #include "sys/file.h"
 #include "sys/mount.h"
+#include "sys/ns.h"
 #include "sys/path.h"
 
 static int clone_path(const struct oci_mount *m)
@@ -30,6 +34,54 @@ static int clone_path(const struct oci_mount *m)
 	return mnt_open_tree(AT_FDCWD, m->source, flags);
 }
 
+/* foreign_pid() - whose mounts "/proc/PID/root/..." leads into, *ret_path as that one sees it; 0: ours. */
+static pid_t foreign_pid(const struct oci_mount *m, const char **ret_path)
+{
+	const char *digits = m->source ? str_after(m->source, "/proc/") : NULL;
+	size_t n = digits ? strspn(digits, "0123456789") : 0;
+
+	if (!(m->flags & OCI_MOUNT_BIND) || n == 0 || n > 9 || !str_starts(digits + n, "/root/"))
+		return 0;
+	*ret_path = digits + n + strlen("/root");
+	return (pid_t)strtol(digits, NULL, 10);
+}
+
+/*
+ * clone_foreign() - a mount of another mount namespace can only be cloned in there: a child that has our
+ * descriptors goes and does it. Links in @path are that namespace's, the last component must be none.
+ */
+static int clone_foreign(pid_t pid, const char *path)
+{
+	auto_close int pidfd = pidfd_open(pid);
+	auto_close int child_fd = -1;
+	int pipe_fd[2], tree = -EIO, r = pidfd < 0 ? pidfd : file_pipe(pipe_fd);
+	siginfo_t info;
+	pid_t child;
+
+	if (r < 0)
+		return r;
+	child = ns_clone(CLONE_FILES, -1, &child_fd);
+	if (child == 0) {
+		r = ns_set(pidfd, CLONE_NEWNS);
+		if (r >= 0)
+			r = mnt_open_tree(AT_FDCWD, path,
+					  OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
+		file_write(pipe_fd[1], &r, sizeof(r));
+		_exit(0);
+	}
+	if (child > 0) {
+		pidfd_wait(child_fd, &info, WEXITED);
+		close(pipe_fd[1]); /* it is ours, too: only now does the pipe have an end */
+		if (read(pipe_fd[0], &tree, sizeof(tree)) != sizeof(tree))
+			tree = -EIO;
+	} else {
+		tree = child;
+		close(pipe_fd[1]);
+	}
+	close(pipe_fd[0]);
+	return tree;
+}
+
 /*
  * mount__clone_source() - init's own view of the source is preferred to the parent's clone: there the
  * host's read-only and nosuid are locked against the container's root, in a clone from outside its user
@@ -38,6 +90,7 @@ static int clone_path(const struct oci_mount *m)
 int mount__clone_source(const struct mount_job *j, struct err *e)
 {
 	bool idmap = j->m->flags & OCI_MOUNT_IDMAP;
+	const char *path;
 	int tree = -EACCES;
 
 	if (j->early >= 0) {
@@ -50,7 +103,7 @@ int mount__clone_source(const struct mount_job *j, struct err *e)
 			"id-mapped, and its source was not opened before the container's first process");
 	if (!idmap)
 		tree = clone_path(j->m);
-	if (tree == -EACCES && j->given >= 0)
+	if ((tree == -EACCES || (tree == -EINVAL && foreign_pid(j->m, &path))) && j->given >= 0)
 		tree = (int)SYS3(SYS_fcntl, j->given, F_DUPFD_CLOEXEC, 0);
 	if (tree == -EINVAL && !(j->m->flags & OCI_MOUNT_RBIND) && (j->r->new_userns || j->r->rootless))
 		return err_set(
@@ -175,14 +228,16 @@ static int open_source(const struct oci_spec *spec, const struct oci_mount *m, s
 		       int *ret_fd, struct err *e)
 {
 	bool idmap = m->flags & OCI_MOUNT_IDMAP;
+	const char *path = NULL;
+	pid_t foreign = foreign_pid(m, &path);
 	auto_close int tree = -1;
 	int r = 0;
 
 	if (!(m->flags & OCI_MOUNT_BIND) || (m->flags & OCI_MOUNT_REMOUNT))
 		return 0;
-	if (!idmap && !spec->linux.ns[OCI_NS_USER].present)
+	if (!idmap && !foreign && !spec->linux.ns[OCI_NS_USER].present)
 		return 0;
-	tree = clone_path(m);
+	tree = foreign ? clone_foreign(foreign, path) : clone_path(m);
 	if (tree < 0)
 		return idmap ? err_sys(e, -tree, "source '%s'", m->source) : 0;
 	if (idmap) {

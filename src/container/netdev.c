@@ -153,7 +153,7 @@ static _Noreturn void move_child(const struct oci_net_device *d, int netns, int 
 	if (r < 0)
 		sync_fail(sock, r, &e);
 	else
-		sync_send(sock, SYNC_GO, 0);
+		sync_send(sock, SYNC_GO, 0, NULL);
 	_exit(0);
 }
 

@@ -30,11 +30,29 @@ enum { PASSWD_BYTES_MAX = 1 << 20, UMASK_DEFAULT = 022 };
 
 /* --- before the container's root ----------------------------------------------------------------------------- */
 
-static int limit_one(pid_t pid, const struct oci_rlimit *lim)
+/* raise_hard() - the part that takes privilege, and does no harm while there is work to do. */
+static int raise_hard(pid_t pid, const struct oci_rlimit *lim)
 {
-	const uint64_t value[2] = { lim->soft, lim->hard };
+	uint64_t value[2]; /* soft, hard */
+	int r = (int)SYS4(SYS_prlimit64, pid, lim->resource, NULL, value);
 
+	if (r < 0 || lim->hard <= value[1])
+		return r;
+	value[1] = lim->hard;
 	return (int)SYS4(SYS_prlimit64, pid, lim->resource, value, NULL);
+}
+
+/* set_limits() - as they are for the workload: ours too from here on, be it three descriptors or a megabyte. */
+static int set_limits(const struct oci_process *p, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_rlimits && r == 0; i++) {
+		r = sched_set_rlimit(p->rlimits[i].resource, p->rlimits[i].soft, p->rlimits[i].hard);
+		if (r < 0)
+			err_sys(e, -r, "process.rlimits[%zu] %s", i, p->rlimits[i].name);
+	}
+	return r;
 }
 
 int ct_proc_limits(const struct oci_process *p, pid_t pid, struct err *e)
@@ -43,7 +61,7 @@ int ct_proc_limits(const struct oci_process *p, pid_t pid, struct err *e)
 	int r;
 
 	for (size_t i = 0; i < p->n_rlimits; i++) {
-		r = limit_one(pid, &p->rlimits[i]);
+		r = raise_hard(pid, &p->rlimits[i]);
 		if (r < 0)
 			return err_sys(e, -r, "process.rlimits[%zu] %s", i, p->rlimits[i].name);
 	}
@@ -58,18 +76,23 @@ int ct_proc_limits(const struct oci_process *p, pid_t pid, struct err *e)
 	return r < 0 ? err_sys(e, -r, "process.oomScoreAdj %s", score) : 0;
 }
 
+/* given() - a label that is given and not empty, else NULL. */
+static const char *given(const char *label)
+{
+	return label && *label ? label : NULL;
+}
+
 /* open_attr() - where the LSM label of the next exec is written; from the host's /proc, checked to be procfs. */
 static int open_attr(struct ct_proc *pr, struct err *e)
 {
-	const char *field = pr->p->apparmor_profile ? "process.apparmorProfile" : "process.selinuxLabel";
-	const char *path = pr->p->apparmor_profile ? "/proc/thread-self/attr/apparmor/exec" :
-						     "/proc/thread-self/attr/exec";
+	const char *profile = given(pr->p->apparmor_profile);
+	const char *field = profile ? "process.apparmorProfile" : "process.selinuxLabel";
+	const char *path = profile ? "/proc/thread-self/attr/apparmor/exec" : "/proc/thread-self/attr/exec";
 	struct stat st;
 
-	if (pr->p->apparmor_profile && stat("/sys/module/apparmor", &st) < 0)
-		return err_set(e, EOPNOTSUPP, "%s '%s': this kernel has no AppArmor", field,
-			       pr->p->apparmor_profile);
-	if (!pr->p->apparmor_profile && stat("/sys/fs/selinux/enforce", &st) < 0)
+	if (profile && stat("/sys/module/apparmor", &st) < 0)
+		return err_set(e, EOPNOTSUPP, "%s '%s': this kernel has no AppArmor", field, profile);
+	if (!profile && stat("/sys/fs/selinux/enforce", &st) < 0)
 		return err_set(e, EOPNOTSUPP, "%s '%s': this kernel has no SELinux", field,
 			       pr->p->selinux_label);
 	pr->attr_fd = file_open(AT_FDCWD, path, O_WRONLY, 0);
@@ -85,8 +108,7 @@ int ct_proc_early(struct ct_proc *pr, struct err *e)
 	const struct oci_process *p = pr->p;
 	int r = pr->in_userns ? 0 : ct_proc_limits(p, 0, e);
 
-	if (r == 0 &&
-	    ((p->apparmor_profile && *p->apparmor_profile) || (p->selinux_label && *p->selinux_label)))
+	if (r == 0 && (given(p->apparmor_profile) || given(p->selinux_label)))
 		r = open_attr(pr, e);
 	if (r < 0)
 		return r;
@@ -159,7 +181,8 @@ static int find_in_path(struct ct_proc *pr, const char *name, const char *path, 
 {
 	int worst = -ENOENT;
 
-	for (const char *p = path, *end; p; p = *end ? end + 1 : NULL) {
+	/* without PATH there is nowhere to look, and the working directory is not meant */
+	for (const char *p = given(path), *end; p; p = *end ? end + 1 : NULL) {
 		int r;
 
 		end = strchrnul(p, ':');
@@ -186,7 +209,7 @@ int ct_proc_find(struct ct_proc *pr, struct err *e)
 	if (r < 0)
 		return r;
 	if (!strchr(name, '/'))
-		return find_in_path(pr, name, path ? path : "", e);
+		return find_in_path(pr, name, path, e);
 	if (!str_copy(pr->exe, sizeof(pr->exe), name))
 		return err_set(e, ENAMETOOLONG, "exec: \"%.64s...\": file name too long", name);
 	r = executable(name);
@@ -251,12 +274,29 @@ int ct_proc_stdio(const struct ct_proc *pr, const struct ct_stdio *io, int slave
 	return 0;
 }
 
+void ct_proc_own_null(void)
+{
+	auto_close int null = -1;
+	struct stat st;
+
+	for (int i = 0; i < 3; i++) {
+		if (fstat(i, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+			continue;
+		if (null < 0)
+			null = file_open(AT_FDCWD, "/dev/null", O_RDWR | O_NOFOLLOW | O_NOCTTY, 0);
+		if (null >= 0 && fstat(null, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
+			fd_dup_to(null, i, false);
+	}
+}
+
 /* --- becoming the workload ------------------------------------------------------------------------------------ */
 
 /* put_home() - HOME of @uid as the container's /etc/passwd has it, else "/". The file is the image's: hostile. */
 static void put_home(struct strv *env, uid_t uid)
 {
-	auto_close int fd = path_open_in_root(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	auto_close int root = file_open(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+	auto_close int fd =
+		root < 0 ? root : path_open_in_root(root, "/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	auto_fini(buf) struct buf text = { 0 };
 	char wanted[16];
 	struct stat st;
@@ -318,7 +358,7 @@ static int set_user(const struct ct_proc *pr, struct err *e)
 	const struct oci_user *u = &pr->p->user;
 	int r = pr->keep_groups ? 0 : cred_set_groups(u->additional_gids, u->n_additional_gids);
 
-	if (r == -EPERM && u->n_additional_gids == 0 && pr->in_userns)
+	if (r == -EPERM && u->n_additional_gids == 0 && (pr->in_userns || cred_in_userns()))
 		r = 0; /* a user namespace of one id has setgroups(2) denied, and no groups to drop */
 	if (r < 0)
 		return err_sys(e, -r, "process.user.additionalGids");
@@ -327,6 +367,9 @@ static int set_user(const struct ct_proc *pr, struct err *e)
 		r = cred_set_ids(u->uid, u->gid);
 	if (r == 0)
 		r = cred_prctl(PR_SET_KEEPCAPS, 0, 0);
+	if (r == -EINVAL && (pr->in_userns || cred_in_userns()))
+		return err_set(e, EINVAL, "process.user: the user namespace has no user %u or no group %u",
+			       u->uid, u->gid);
 	return r < 0 ? err_sys(e, -r, "process.user: become %u:%u", u->uid, u->gid) : 0;
 }
 
@@ -357,13 +400,16 @@ static int set_caps(const struct oci_process *p, struct err *e)
 
 static int set_label(struct ct_proc *pr, struct err *e)
 {
-	const char *profile = pr->p->apparmor_profile;
+	const char *profile = given(pr->p->apparmor_profile);
 	char text[1024];
 	int r;
 
 	if (pr->attr_fd < 0)
 		return 0;
-	str_format(text, sizeof(text), profile ? "exec %s" : "%s", profile ? profile : pr->p->selinux_label);
+	if (str_format(text, sizeof(text), profile ? "exec %s" : "%s",
+		       profile ? profile : pr->p->selinux_label) >= sizeof(text))
+		return err_set(e, ENAMETOOLONG, "%s: longer than %zu bytes",
+			       profile ? "process.apparmorProfile" : "process.selinuxLabel", sizeof(text));
 	r = file_write(pr->attr_fd, text, strlen(text));
 	fd_close(&pr->attr_fd);
 	return r < 0 ? err_sys(e, -r, profile ? "process.apparmorProfile" : "process.selinuxLabel") : 0;
@@ -422,7 +468,9 @@ int ct_proc_exec(struct ct_proc *pr, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "close descriptors");
 	reset_signals();
-	r = drop_privileges(pr, e);
+	r = set_limits(pr->p, e);
+	if (r == 0)
+		r = drop_privileges(pr, e);
 	if (r == 0 && pr->reaper)
 		r = reaper_split(e);
 	if (r < 0)

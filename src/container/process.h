@@ -38,7 +38,8 @@ struct ct_proc {
 		.seccomp_sock = -1, .attr_fd = -1                                                            \
 	}
 
-/* ct_proc_limits() - resource limits and OOM score of process @pid (0: the caller); reads nothing of a container. */
+/* ct_proc_limits() - the OOM score of process @pid (0: the caller), and hard resource limits as high as it will want them; the
+ * limits themselves come with ct_proc_exec(). Reads nothing of a container. */
 int ct_proc_limits(const struct oci_process *p, pid_t pid, struct err *e);
 
 int ct_proc_early(struct ct_proc *pr, struct err *e);
@@ -51,6 +52,12 @@ int ct_proc_find(struct ct_proc *pr, struct err *e);
 
 /* ct_proc_stdio() - descriptors 0, 1, 2; with a terminal @slave is all three and the controlling terminal. */
 int ct_proc_stdio(const struct ct_proc *pr, const struct ct_stdio *io, int slave, struct err *e);
+
+/*
+ * ct_proc_own_null() - streams on the host's null device go to the one of the root we are in now, when that is one
+ * What stays open of the host's leads nowhere, but it is a mount of the host's in the workload's hands.
+ */
+void ct_proc_own_null(void);
 
 /* ct_proc_exec() - does not return when it succeeds; descriptors not meant for the workload are closed by the exec. */
 int ct_proc_exec(struct ct_proc *pr, struct err *e);

@@ -24,7 +24,7 @@
 #endif
 
 enum {
-	CACHE_FORMAT = 1, /* part of the key: raise it when what is compiled changes */
+	CACHE_FORMAT = 2, /* part of the key: raise it when what is compiled changes */
 	X32_BIT = 0x40000000,
 	SCAN_MAX = 1024, /* no system call number of x86-64 is near it yet */
 	ARGS_MAX = 6,
@@ -213,6 +213,49 @@ static int compile(const struct oci_seccomp *s, struct buf *bpf, struct err *e)
 	return r;
 }
 
+/* --- the cache: "<key>" holds a program and a digest of key and program -------------------------------------------- */
+
+static void cache_seal(const char *key, const struct buf *bpf, uint8_t ret_digest[SHA256_DIGEST_LENGTH])
+{
+	SHA256_CTX h;
+
+	SHA256_Init(&h);
+	SHA256_Update(&h, key, strlen(key));
+	SHA256_Update(&h, bpf->data, bpf->len);
+	SHA256_Final(ret_digest, &h);
+}
+
+/* cache_read() - what was kept; false when there is none, or it is not what was written (a crash, a bad disk). */
+static bool cache_read(int dirfd, const char *key, struct buf *bpf)
+{
+	const size_t max = BPF_MAXINSNS * sizeof(struct sock_filter) + SHA256_DIGEST_LENGTH;
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+	bool good = dirfd >= 0 && file_slurp_at(dirfd, key, bpf, max) == 0 && bpf->len > sizeof(digest);
+
+	if (good) {
+		bpf->len -= sizeof(digest);
+		cache_seal(key, bpf, digest);
+		good = bpf->len % sizeof(struct sock_filter) == 0 &&
+		       memcmp(digest, bpf->data + bpf->len, sizeof(digest)) == 0;
+	}
+	if (!good)
+		bpf->len = 0;
+	return good;
+}
+
+/* cache_write() - one that cannot be written only costs time. */
+static void cache_write(int dirfd, const char *key, const struct buf *bpf)
+{
+	auto_fini(buf) struct buf file = { 0 };
+	uint8_t digest[SHA256_DIGEST_LENGTH];
+
+	cache_seal(key, bpf, digest);
+	buf_put(&file, bpf->data, bpf->len);
+	buf_put(&file, digest, sizeof(digest));
+	if (dirfd >= 0 && buf_finish(&file) == 0)
+		file_replace(dirfd, key, file.data, file.len, 0600, false, NULL);
+}
+
 /* --- whole --------------------------------------------------------------------------------------------------- */
 
 static bool notifies(const struct oci_seccomp *s, const char *name)
@@ -263,18 +306,13 @@ int ct_seccomp_compile(struct ct_seccomp *ret_f, const struct oci_seccomp *s, in
 	if (r < 0)
 		return r;
 	hash_key(s, key);
-	r = cache_dirfd < 0 ?
-		    -ENOENT :
-		    file_slurp_at(cache_dirfd, key, &bpf, BPF_MAXINSNS * sizeof(struct sock_filter));
-	if (r < 0 || bpf.len == 0 || bpf.len % sizeof(struct sock_filter)) {
-		bpf.len = 0;
+	if (!cache_read(cache_dirfd, key, &bpf)) {
 		r = compile(s, &bpf, e);
 		if (r == 0)
 			r = buf_finish(&bpf);
 		if (r < 0)
 			return err_wrap(e, r, "seccomp");
-		if (cache_dirfd >= 0) /* a cache that cannot be written only costs time */
-			file_replace(cache_dirfd, key, bpf.data, bpf.len, 0600, false, NULL);
+		cache_write(cache_dirfd, key, &bpf);
 	}
 	if (bpf.len > BPF_MAXINSNS * sizeof(struct sock_filter))
 		return err_set(e, E2BIG, "linux.seccomp: %zu instructions, the kernel takes %d",

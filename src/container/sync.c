@@ -19,11 +19,12 @@ static int sync_write(int sock, const struct sync_msg *m)
 	return r < 0 ? (int)r : 0;
 }
 
-int sync_send(int sock, enum sync_type type, int32_t value)
+int sync_send(int sock, enum sync_type type, int32_t value, struct err *e)
 {
 	struct sync_msg m = { .type = type, .value = value };
+	int r = sync_write(sock, &m);
 
-	return sync_write(sock, &m);
+	return r < 0 ? err_sys(e, -r, "talk to the other process") : 0;
 }
 
 void sync_fail(int sock, int rc, const struct err *e)
@@ -40,13 +41,17 @@ int sync_recv(int sock, int32_t *ret_value, struct err *e)
 	struct sync_msg m;
 	long r;
 
+	/* A peer that ended without reading all of ours leaves ECONNRESET, told once, in front of its own last
+	 * words. */
 	do {
 		r = SYS6(SYS_recvfrom, sock, &m, sizeof(m), 0, NULL, NULL);
-	} while (r == -EINTR);
+	} while (r == -EINTR || r == -ECONNRESET);
 	if (r < 0)
 		return err_sys(e, (int)-r, "talk to the other process");
 	if ((size_t)r < offsetof(struct sync_msg, err))
 		return err_set(e, ECONNRESET, "the other process ended without a word");
+	if (m.type == SYNC_FAILED && (size_t)r < sizeof(m))
+		return err_set(e, EPROTO, "the other process sent half a message");
 	if (m.type == SYNC_FAILED) {
 		m.err.text[sizeof(m.err.text) - 1] = '\0';
 		if (e)

@@ -24,7 +24,7 @@ struct sync_msg {
 	struct err err; /* SYNC_FAILED */
 };
 
-int sync_send(int sock, enum sync_type type, int32_t value);
+int sync_send(int sock, enum sync_type type, int32_t value, struct err *e);
 /* sync_fail() - tell the other side why; @rc is what to report when @e is empty. */
 void sync_fail(int sock, int rc, const struct err *e);
 /**

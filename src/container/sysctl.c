@@ -105,7 +105,7 @@ static int is_own_netns(const char *path, bool *ret_own, struct err *e)
 	struct stat own, other;
 	int r = file_fstatat(AT_FDCWD, "/proc/self/ns/net", &own, 0);
 
-	if (r == 0)
+	if (r >= 0)
 		r = file_fstatat(AT_FDCWD, path, &other, 0);
 	if (r < 0)
 		return err_sys(e, -r, "linux.namespaces: network '%s'", path);
