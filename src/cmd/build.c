@@ -6,15 +6,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/guard.h"
 #include "cmd/table.h"
 #include "runtime/runtime.h"
 #include "sys/file.h"
-#include "sys/seal.h"
-
-enum { ARGUMENTS_MAX = 8 << 20 };
 
 struct build_opts {
 	struct strv tags, args, labels;
@@ -73,25 +69,6 @@ static int write_iid(const char *path, const char *id, struct err *e)
 	return r < 0 ? err_sys(e, -r, "--iidfile %s", path) : 0;
 }
 
-/*
- * protect() - start this command again from a file that RUN cannot write to; returns when it is so already
- * /proc/self/cmdline is what we were started with, whole; by now the options have been sorted out of argv.
- */
-static int protect(struct err *e)
-{
-	auto_fini(buf) struct buf text = { 0 };
-	auto_fini(strv) struct strv argv = { 0 };
-	int r = seal_is_on() ? 0 : file_slurp_at(AT_FDCWD, "/proc/self/cmdline", &text, ARGUMENTS_MAX);
-
-	if (r < 0)
-		return err_sys(e, -r, "/proc/self/cmdline");
-	for (size_t at = 0; at < text.len; at += strlen(text.data + at) + 1)
-		strv_add(&argv, text.data + at);
-	if (strv_finish(&argv) < 0)
-		return err_set(e, ENOMEM, "out of memory");
-	return argv.len ? seal_self(argv.item, e) : 0;
-}
-
 static int build_main(void *opts, int argc, char **argv, struct err *e)
 {
 	const struct build_opts *o = opts;
@@ -122,8 +99,6 @@ static int build_main(void *opts, int argc, char **argv, struct err *e)
 		c.file = "-";
 	}
 	r = progress_kind(o, &c.progress, e);
-	if (r >= 0)
-		r = protect(e);
 	if (r >= 0)
 		r = cmd_runtime(&rt, e);
 	if (r >= 0 && o->platform)
@@ -165,6 +140,7 @@ const struct cmd cmd_build = {
 	.opts_size = sizeof(struct build_opts),
 	.min_args = 1,
 	.max_args = 1,
+	.makes_processes = true,
 	.run = build_main,
 	.complete = "@dir",
 };

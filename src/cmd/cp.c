@@ -264,18 +264,21 @@ static int transfer(const struct end *src, const char *name, const struct end *d
 	int r = file_pipe(data), status = 0;
 	pid_t pid;
 
-	if (r == 0)
+	if (r >= 0)
 		r = file_pipe(why);
 	if (r < 0)
 		return err_sys(e, -r, "copy");
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		close(data[0]); /* or it would wait for itself to read, were we to fail */
 		pack(src, name, data[1], why[1]);
+	}
 	close(data[1]);
 	close(why[1]);
 	r = pid < 0 ? err_sys(e, errno, "copy") : store_untar_into(dst->rootfd, into, data[0], keep_owner, e);
 	close(data[0]); /* a child that still writes ends by SIGPIPE */
-	if (pid > 0 && file_read(why[0], &child, sizeof(child)) == sizeof(child)) {
+	if (pid > 0 && file_read(why[0], &child, sizeof(child)) == sizeof(child) &&
+	    (r == 0 || child.code != EPIPE)) {
 		*e = child; /* what broke the stream, not that it broke */
 		r = -child.code;
 	}

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "runtime/rootless.h"
 #include "runtime/runtime.h"
 #include "sys/seal.h"
 
@@ -45,7 +46,10 @@ static struct runtime *open_runtime;
 int cmd_runtime(struct runtime **ret_rt, struct err *e)
 {
 	if (!open_runtime) {
-		int r = runtime_open(&open_runtime, cmd_globals.root, cmd_globals.run_root, e);
+		int r = rootless_enter(&cmd_globals.root, &cmd_globals.run_root, e);
+
+		if (r >= 0)
+			r = runtime_open(&open_runtime, cmd_globals.root, cmd_globals.run_root, e);
 
 		if (r < 0)
 			return r;
@@ -258,8 +262,11 @@ static int run_words(char **whole, int argc, int first, const struct cmd **ret_c
 		cmd_help(*ret_c, STDOUT_FILENO);
 		return 0;
 	}
-	if ((*ret_c)->makes_processes)
-		r = seal_self(whole, e);
+	if ((*ret_c)->makes_processes) {
+		r = rootless_enter(&cmd_globals.root, &cmd_globals.run_root, e);
+		if (r >= 0)
+			r = seal_self(whole, e);
+	}
 	return r < 0 ? r : run_command(*ret_c, argc - words, argv + words, e);
 }
 

@@ -101,11 +101,11 @@ static int events_main(void *opts, int argc, char **argv, struct err *e)
 
 	(void)argc;
 	(void)argv;
-	if (r == 0)
+	if (r >= 0)
 		r = when_parse("since", ev.o->since, &since, e);
-	if (r == 0)
+	if (r >= 0)
 		r = when_parse("until", ev.o->until, &until, e);
-	if (r == 0)
+	if (r >= 0)
 		r = cmd_runtime(&rt, e);
 	return r < 0 ? r : event_read(rt, since, until, until == 0 || until > now, events_each, &ev, e);
 }

@@ -7,7 +7,7 @@
 #include "cmd/run_flags.h"
 #include "cmd/table.h"
 
-enum { STATUS_OURS = 125 };
+enum { STATUS_OURS = 125, STATUS_CONTAINER = 1 }; /* as docker's: the container named cannot be used */
 
 struct exec_opts {
 	struct instance_exec x;
@@ -57,12 +57,14 @@ static int exec_in(struct exec_opts *o, const char *name, struct err *e)
 
 	if (!o->x.detach)
 		r = flag_streams(&io, o->interactive, o->x.tty, NULL, e);
-	if (r == 0)
+	if (r >= 0)
 		r = cmd_runtime(&rt, e);
-	if (r == 0)
-		r = each_id(rt, name, id, e);
 	if (r < 0)
 		return r;
+	if (each_id(rt, name, id, e) < 0) {
+		cmd_fail(e);
+		return STATUS_CONTAINER;
+	}
 	r = instance_exec(rt, id, &o->x, o->x.detach ? NULL : &io, &code, e);
 	if (r < 0)
 		cmd_fail(e);
@@ -89,7 +91,9 @@ const struct cmd cmd_exec = {
 	.summary = "Run a command in a running container",
 	.about = "Starts a further process in a running container and stays connected to it. The exit status "
 		 "is the command's; "
-		 "126 when it cannot be executed, 127 when it is not there, 125 when hull itself failed.",
+		 "126 when it cannot be executed, 127 when it is not there, 1 when the container is not "
+		 "there or "
+		 "does not run, 125 when hull itself failed.",
 	.examples = "hull exec -it web sh\nA shell in the container web\n\nhull exec -u 0 -w /srv web ls "
 		    "-l\nOne command, as root",
 	.opts = exec_opts,

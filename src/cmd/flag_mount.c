@@ -165,7 +165,12 @@ int flag_tmpfs(struct strv *mounts, const char *text, struct err *e)
 	for (size_t i = 0; i < word.len; i++) {
 		const char *size = str_after(word.item[i], "size=");
 		const char *mode = str_after(word.item[i], "mode=");
+		int64_t bytes;
 
+		if (size && str_to_bytes(size, &bytes) < 0 && !str_ends(size, "%"))
+			return flag_bad(e, "tmpfs", text, "size= wants a size such as 64m");
+		if (mode && (!*mode || strspn(mode, "01234567") != strlen(mode)))
+			return flag_bad(e, "tmpfs", text, "mode= wants octal digits");
 		if (size)
 			put_field(&b, "tmpfs-size", size);
 		else if (mode)

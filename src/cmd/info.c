@@ -15,6 +15,7 @@
 #include "fmt/oci.h"
 #include "fs/overlay.h"
 #include "runtime/runtime.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 
 struct format_opts {
@@ -112,7 +113,7 @@ static json_t *info_object(struct runtime *rt, const struct counts *c)
 	json_object_set_new(info, "CgroupVersion", json_string(cgroup_version()));
 	json_object_set_new(info, "Isolation", levels());
 	json_object_set_new(info, "OciVersion", json_string(OCI_VERSION));
-	json_object_set_new(info, "Rootless", json_boolean(geteuid() != 0));
+	json_object_set_new(info, "Rootless", json_boolean(cred_in_userns()));
 	json_object_set_new(info, "SecurityOptions",
 			    json_pack("[ss]", "name=seccomp,profile=builtin", "name=cgroupns"));
 	json_object_set_new(info, "KernelVersion", json_string(u.release));

@@ -47,7 +47,7 @@ static void put_sizes(struct runtime *rt, const struct instance *in, json_t *to)
 
 	store_image_find(runtime_store(rt), in->image_id, &im, NULL);
 	json_object_set_new(to, "SizeRw", json_integer((json_int_t)written));
-	json_object_set_new(to, "SizeRootFs", json_integer((json_int_t)(written + im.size_bytes)));
+	json_object_set_new(to, "SizeRootFs", json_integer((json_int_t)written + (json_int_t)im.size_bytes));
 }
 
 static int inspect_container(struct runtime *rt, const char *name, bool size, json_t **ret, struct err *e)

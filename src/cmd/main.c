@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "cmd/cmd.h"
 #include "runtime/runtime.h"
+#include "sys/file.h"
 
 /* called_as_runtime() - a link with a runtime's name makes hull that runtime */
 static bool called_as_runtime(const char *path)
@@ -18,6 +19,8 @@ static bool called_as_runtime(const char *path)
 
 int main(int argc, char **argv)
 {
+	if (fd_fill_stdio() < 0)
+		return 125;
 	/* Started thousands of times an hour, these two come before anything is set up. */
 	if (argc > 0 && called_as_runtime(argv[0]))
 		return oci_main(argc, argv);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/log.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/seal.h"
 
@@ -72,7 +73,7 @@ bool oci_rootless(void)
 {
 	if (str_eq(oci_globals.rootless, "true"))
 		return true;
-	return geteuid() != 0 && !str_eq(oci_globals.rootless, "false");
+	return (geteuid() != 0 || cred_in_userns()) && !str_eq(oci_globals.rootless, "false");
 }
 
 int oci_config_load(struct oci_config *ret_c, const char *bundle, const char *file, struct err *e)
@@ -116,7 +117,7 @@ int oci_write_pid(const char *path, pid_t pid, struct err *e)
 	return path ? file_replace(AT_FDCWD, path, text, n, 0644, false, e) : 0;
 }
 
-/* default_root() - /run/hull-oci, or the user's own runtime directory. */
+/* default_root() - /run/hull-oci, or the user's own runtime directory. NULL: what stands in /tmp is not his. */
 static const char *default_root(void)
 {
 	static char path[4096];
@@ -124,11 +125,12 @@ static const char *default_root(void)
 
 	if (geteuid() == 0 && !(xdg && *xdg && oci_rootless()))
 		return "/run/hull-oci";
-	if (xdg && *xdg)
+	if (xdg && *xdg) {
 		str_format(path, sizeof(path), "%s/hull-oci", xdg);
-	else
-		str_format(path, sizeof(path), "/tmp/hull-oci-%u", geteuid());
-	return path;
+		return path;
+	}
+	str_format(path, sizeof(path), "/tmp/hull-oci-%u", geteuid());
+	return file_mkdir_private(path) == 0 ? path : NULL;
 }
 
 static void print_help(void)
@@ -231,6 +233,10 @@ int oci_main(int argc, char **argv)
 		oci_globals.root = default_root();
 	if (r >= 0)
 		r = setup_log(&e);
+	if (r >= 0 && !oci_globals.root)
+		r = err_set(&e, EPERM,
+			    "/tmp/hull-oci-%u is not yours alone; --root or XDG_RUNTIME_DIR names another",
+			    geteuid());
 	if (r >= 0 && first < argc - 1 && makes_processes(argv[1 + first])) {
 		argv[0] = (char *)"hull-oci"; /* what it was called as may have been `hull oci` */
 		r = seal_self(argv, &e);

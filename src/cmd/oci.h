@@ -41,11 +41,12 @@ void oci_warn(const struct err *e);
 int oci_write_pid(const char *path, pid_t pid, struct err *e);
 
 /**
- * oci_supervise() - stay in front of a process: forward signals, connect a terminal, reap, until it ends
+ * oci_supervise() - stay in front of process @pid: forward signals, connect a terminal, reap it and the orphans that come to
+ * us, until it ends
  * @console: our end of the pair its terminal's master comes over, or -1
  * Return: its exit code, 128 + signal; -errno
  */
-int oci_supervise(int pidfd, int console, struct err *e);
+int oci_supervise(pid_t pid, int pidfd, int console, struct err *e);
 
 extern const struct cmd oci_cmd_create, oci_cmd_run, oci_cmd_start, oci_cmd_exec, oci_cmd_state, oci_cmd_kill,
 	oci_cmd_delete, oci_cmd_list, oci_cmd_ps, oci_cmd_pause, oci_cmd_resume, oci_cmd_update,

@@ -151,9 +151,18 @@ static int delete_run(void *opts, int argc, char **argv, struct err *e)
 		return r;
 
 	for (int i = 0; i < argc && r == 0; i++) {
-		r = with(argv[i], delete_one, o, e);
-		if (r == -ENOENT && o->force)
-			r = 0; /* as runc: what is not there needs no force */
+		struct ct *ct;
+
+		r = ct_id_check(argv[i], e);
+		if (r < 0)
+			break;
+		r = oci_open(&ct, argv[i], e);
+		if (r == 0) {
+			r = delete_one(ct, o, e);
+			ct_free(ct);
+		} else if (o->force) { /* as runc: what is not there needs no force */
+			r = r == -ENOENT ? 0 : ct_delete_damaged(oci_globals.root, argv[i], e);
+		}
 	}
 	return r;
 }
@@ -236,17 +245,21 @@ static void list_row(const struct ct *ct, struct buf *out)
 		   ct->owner);
 }
 
-static int list_add(const char *id, const struct list_opts *o, struct buf *out, bool first, struct err *e)
+static int list_add(const char *id, const struct list_opts *o, struct buf *out, struct err *e)
 {
+	struct err why = { 0 };
 	struct ct *ct;
-	int r = oci_open(&ct, id, e);
+	int r = oci_open(&ct, id, &why);
 
-	if (r < 0) /* deleted meanwhile, or not ours to read */
-		return r == -ENOENT ? 0 : r;
+	if (r < 0) { /* deleted meanwhile; or damaged, which must not hide the others */
+		if (r != -ENOENT)
+			oci_warn(&why);
+		return 0;
+	}
 	if (o->quiet)
 		buf_printf(out, "%s\n", id);
 	else if (str_eq(o->format, "json")) {
-		if (!first)
+		if (out->len > 1)
 			buf_putc(out, ',');
 		r = ct_state_json(ct, out, e);
 	} else {
@@ -277,7 +290,7 @@ static int list_run(void *opts, int argc, char **argv, struct err *e)
 		buf_printf(&out, "%-16s %-10s %-10s %-36s %-30s %s\n", "ID", "PID", "STATUS", "BUNDLE",
 			   "CREATED", "OWNER");
 	for (size_t i = 0; i < ids.len && r == 0; i++)
-		r = list_add(ids.item[i], o, &out, i == 0, e);
+		r = list_add(ids.item[i], o, &out, e);
 	if (json && !o->quiet)
 		buf_puts(&out, "]\n");
 	strv_fini(&ids);
@@ -300,42 +313,102 @@ const struct cmd oci_cmd_list = {
 	.run = list_run,
 };
 
+enum { PS_BYTES_MAX = 64 << 20 };
+
 struct ps_opts {
 	const char *format;
 	int argc;
 	char **argv;
 };
 
+/* ps_column() - which column of ps's first line is called PID; -1: none. */
+static int ps_column(const char *line)
+{
+	int column = 0;
+
+	for (const char *p = line; *p; column++) {
+		size_t len;
+
+		p += strspn(p, " ");
+		len = strcspn(p, " ");
+		if (len == 3 && strncmp(p, "PID", 3) == 0)
+			return column;
+		p += len;
+	}
+	return -1;
+}
+
+static bool ps_is_ours(const char *line, int column, const pid_t *pids, size_t n)
+{
+	long pid;
+
+	for (; column > 0; column--) {
+		line += strspn(line, " ");
+		line += strcspn(line, " ");
+	}
+	pid = strtol(line, NULL, 10);
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] == pid)
+			return true;
+	return false;
+}
+
+/* ps_filter() - the first line of what ps(1) said, and those about @pids. */
+static int ps_filter(char *text, const pid_t *pids, size_t n, struct buf *out, struct err *e)
+{
+	int column = -1;
+
+	for (char *line = text, *next; line && *line; line = next) {
+		next = strchrnul(line, '\n');
+		if (*next)
+			*next++ = '\0';
+		if (line == text && (column = ps_column(line)) < 0)
+			return err_set(e, EINVAL, "ps: its output has no column PID");
+		if (line == text || ps_is_ours(line, column, pids, n))
+			buf_printf(out, "%s\n", line);
+	}
+	return buf_finish(out) < 0 ? err_sys(e, ENOMEM, "ps") : 0;
+}
+
 /* ps_table() - the host's ps(1) knows every column people ask for; ours is to keep the lines of the container. */
 static int ps_table(const struct ps_opts *o, const pid_t *pids, size_t n, struct err *e)
 {
 	auto_fini(strv) struct strv argv = { 0 };
-	auto_fini(buf) struct buf list = { 0 };
+	auto_fini(buf) struct buf text = { 0 }, out = { 0 };
 	auto_close int pidfd = -1;
+	auto_close int from = -1;
 	siginfo_t info;
+	int fds[2], r;
 	pid_t child;
 
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&list, "%s%d", i ? "," : "", (int)pids[i]);
 	strv_add(&argv, "ps");
 	for (int i = 0; i < o->argc; i++)
 		strv_add(&argv, o->argv[i]);
 	if (o->argc == 0)
-		strv_add(&argv, "-f");
-	strv_add(&argv, "-p");
-	strv_add(&argv, n ? buf_str(&list) : "0");
-	if (strv_finish(&argv) < 0 || buf_finish(&list) < 0)
-		return err_sys(e, ENOMEM, "ps");
+		strv_add(&argv, "-ef");
+	r = strv_finish(&argv);
+	if (r >= 0)
+		r = file_pipe(fds);
+	if (r < 0)
+		return err_sys(e, -r, "ps");
+	from = fds[0];
 	child = ns_clone(0, -1, &pidfd);
 	if (child == 0) {
+		fd_dup_to(fds[1], STDOUT_FILENO, false);
 		execvp("ps", argv.item);
 		_exit(127);
 	}
-	if (child < 0 || pidfd_wait(pidfd, &info, WEXITED) < 0)
-		return err_sys(e, child < 0 ? -child : ECHILD, "ps");
+	close(fds[1]);
+	r = child < 0 ? (int)child : file_slurp(from, &text, PS_BYTES_MAX);
+	fd_close(&from); /* after too much of it ps must not wait for us for ever */
+	if (child < 0 || pidfd_wait(pidfd, &info, WEXITED) < 0 || r < 0)
+		return err_sys(e, r < 0 ? -r : ECHILD, "ps");
 	if (info.si_status == 127)
 		return err_set(e, ENOENT, "ps: not installed (package procps); --format json needs none");
-	return 0;
+	if (info.si_code != CLD_EXITED || info.si_status != 0)
+		return err_set(e, EINVAL, "ps: it does not take these options");
+	r = ps_filter(text.data, pids, n, &out, e);
+	return r < 0 ? r : print(&out, e);
 }
 
 static int ps_of(struct ct *ct, const void *opts, struct err *e)
@@ -344,7 +417,7 @@ static int ps_of(struct ct *ct, const void *opts, struct err *e)
 	auto_fini(buf) struct buf out = { 0 };
 	auto_free pid_t *pids = NULL;
 	size_t n;
-	int r = cgroup_pids(&ct->cgroup, &pids, &n, e);
+	int r = ct_pids(ct, &pids, &n, e);
 
 	if (r < 0)
 		return r;
@@ -428,7 +501,7 @@ static int spec_run(void *opts, int argc, char **argv, struct err *e)
 	(void)argc;
 	(void)argv;
 	if (dir < 0)
-		return err_sys(e, -dir, "--bundle '%s'", o->bundle);
+		return err_sys(e, -dir, "--bundle '%s'", o->bundle ? o->bundle : ".");
 	if (!text)
 		return err_sys(e, ENOMEM, "config.json");
 	fd = file_open(dir, "config.json", O_WRONLY | O_CREAT | O_EXCL, 0666);

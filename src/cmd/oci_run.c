@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/log.h"
@@ -56,13 +57,41 @@ struct create_opts {
 		"preserve-fds", 0, OPT_INT, OPT(preserve_fds), "N", "Pass N descriptors from 3 on", NULL       \
 	}
 
-/* listen_fds() - descriptors systemd passed to us (sd_listen_fds(3)), which the workload gets. */
+/* listen_fds() - descriptors systemd passed to us (sd_listen_fds(3)), which the workload gets; not those it passed to whoever
+ * started us and left the variable in the environment. */
 static int listen_fds(void)
 {
-	const char *n = getenv("LISTEN_FDS");
-	uint64_t v;
+	const char *n = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+	uint64_t v, whom;
 
-	return n && str_to_u64(n, &v) == 0 && v < 1024 ? (int)v : 0;
+	if (!n || !pid || str_to_u64(pid, &whom) < 0 || whom != (uint64_t)getpid())
+		return 0;
+	return str_to_u64(n, &v) == 0 && v < 1024 ? (int)v : 0;
+}
+
+/* absolute() - *@path as it was meant before the working directory becomes the bundle; in @a's memory. */
+static int absolute(const char **path, struct arena *a, struct err *e)
+{
+	char cwd[PATH_MAX];
+	const char *whole;
+
+	if (!*path || **path == '/')
+		return 0;
+	whole = getcwd(cwd, sizeof(cwd)) ? arena_printf(a, "%s/%s", cwd, *path) : NULL;
+	if (!whole)
+		return err_sys(e, errno, "%s", *path);
+	*path = whole;
+	return 0;
+}
+
+static int absolute_all(struct create_opts *o, struct arena *a, struct err *e)
+{
+	const char **const path[] = { &oci_globals.root, &o->pid_file, &o->console_socket, &o->pidfd_socket };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(path) && r == 0; i++)
+		r = absolute(path[i], a, e);
+	return r;
 }
 
 static int check_preserved(int64_t n, struct err *e)
@@ -93,14 +122,18 @@ static int send_pidfd(const char *path, int pidfd, struct err *e)
 }
 
 /* make() - the container, and what the caller wants to know of it. */
-static int make(struct ct **ret_ct, const struct create_opts *o, struct ct_config *c,
-		struct oci_config *config, struct err *e)
+static int make(struct ct **ret_ct, struct create_opts *o, struct ct_config *c, struct oci_config *config,
+		struct err *e)
 {
+	const char *asked = o->bundle ? o->bundle : ".";
 	char bundle[PATH_MAX];
 	int r;
 
-	if (!realpath(o->bundle ? o->bundle : ".", bundle))
-		return err_sys(e, errno, "--bundle '%s'", o->bundle);
+	if (!realpath(asked, bundle))
+		return err_sys(e, errno, "--bundle '%s'", asked);
+	r = absolute_all(o, &config->arena, e);
+	if (r < 0)
+		return r;
 	r = oci_config_load(config, bundle, o->config ? o->config : "config.json", e);
 	if (r == 0)
 		r = check_preserved(o->preserve_fds, e);
@@ -109,7 +142,9 @@ static int make(struct ct **ret_ct, const struct create_opts *o, struct ct_confi
 	if (chdir(bundle) < 0)
 		return err_sys(e, errno, "--bundle '%s'", bundle);
 	c->root = oci_globals.root;
-	c->bundle = bundle;
+	c->bundle = arena_strdup(&config->arena, bundle);
+	if (!c->bundle)
+		return err_sys(e, ENOMEM, "--bundle '%s'", bundle);
 	c->spec = &config->spec;
 	c->config_text = config->text.data;
 	c->config_len = config->text.len;
@@ -128,6 +163,13 @@ static int make(struct ct **ret_ct, const struct create_opts *o, struct ct_confi
 	if ((*ret_ct)->cgroup.skipped[0])
 		log_debug("oci", "container '%s': no cgroup controller for: %s", c->id,
 			  (*ret_ct)->cgroup.skipped);
+	if ((*ret_ct)->cgroup.ignored[0]) {
+		err_set(e, ENOTSUP,
+			"container '%s': no cgroup of yours enforces these limits, they are ignored: %s",
+			c->id, (*ret_ct)->cgroup.ignored);
+		oci_warn(e);
+		*e = (struct err){ 0 };
+	}
 	r = oci_write_pid(o->pid_file, (*ret_ct)->pid, e);
 	if (r == 0)
 		r = send_pidfd(o->pidfd_socket, (*ret_ct)->pidfd, e);
@@ -138,7 +180,7 @@ static int make(struct ct **ret_ct, const struct create_opts *o, struct ct_confi
 
 static int create_run(void *opts, int argc, char **argv, struct err *e)
 {
-	const struct create_opts *o = opts;
+	struct create_opts *o = opts;
 	struct ct_config c = { .id = argv[0], .console_fd = -1 };
 	auto_fini(oci_config) struct oci_config config = { 0 };
 	struct ct *ct = NULL;
@@ -189,7 +231,7 @@ const struct cmd oci_cmd_start = {
 
 static int run_run(void *opts, int argc, char **argv, struct err *e)
 {
-	const struct create_opts *o = opts;
+	struct create_opts *o = opts;
 	auto_fini(oci_config) struct oci_config config = { 0 };
 	struct ct_config c = { .id = argv[0], .console_fd = -1, .run = true };
 	int console[2] = { -1, -1 };
@@ -208,8 +250,11 @@ static int run_run(void *opts, int argc, char **argv, struct err *e)
 		r = make(&ct, o, &c, &config, e);
 	fd_close(&console[1]);
 	if (r == 0 && !o->detach) {
-		code = oci_supervise(ct->pidfd, config.spec.process.terminal ? console[0] : -1, e);
-		r = o->keep || code < 0 ? 0 : ct_delete(ct, true, e);
+		code = oci_supervise(ct->pid, ct->pidfd, config.spec.process.terminal ? console[0] : -1, e);
+		if (code < 0) /* nobody is in front of it any more */
+			ct_delete(ct, true, NULL);
+		else if (!o->keep)
+			r = ct_delete(ct, true, e);
 		if (r == 0 && code >= 0)
 			oci_warn(e);
 		if (r == 0)
@@ -327,9 +372,15 @@ static int apply_env(struct oci_process *p, const struct strv *env, struct arena
 			all[n++] = p->env.v[i];
 	}
 	for (size_t k = 0; k < env->len; k++) {
-		if (!strchr(env->item[k], '='))
+		size_t len = strcspn(env->item[k], "=");
+		bool again = false;
+
+		if (!env->item[k][len])
 			return err_set(e, EINVAL, "--env '%s': NAME=VALUE is wanted", env->item[k]);
-		all[n++] = env->item[k];
+		for (size_t later = k + 1; later < env->len; later++)
+			again |= strncmp(env->item[later], env->item[k], len + 1) == 0;
+		if (!again)
+			all[n++] = env->item[k];
 	}
 	p->env = (struct oci_strs){ .v = all, .n = n };
 	return 0;
@@ -386,7 +437,7 @@ static int exec_in(struct ct *ct, const struct exec_opts *o, const struct oci_pr
 		.console_socket = o->console_socket,
 		.cgroup = o->cgroup,
 		.ignore_paused = o->ignore_paused,
-		.preserve_fds = (int)o->preserve_fds + listen_fds(),
+		.preserve_fds = (int)o->preserve_fds,
 	};
 	pid_t pid;
 	int r = check_preserved(o->preserve_fds, e);
@@ -406,7 +457,7 @@ static int exec_in(struct ct *ct, const struct exec_opts *o, const struct oci_pr
 	if (r == 0)
 		r = send_pidfd(o->pidfd_socket, pidfd, e);
 	if (r == 0 && !o->detach)
-		r = oci_supervise(pidfd, console[0], e);
+		r = oci_supervise(pid, pidfd, console[0], e);
 	else if (r < 0 && pid > 0)
 		pidfd_send(pidfd, SIGKILL);
 	fd_close(&console[0]);

@@ -17,6 +17,7 @@
 #include "sys/sock.h"
 
 struct front {
+	pid_t pid;
 	int pidfd, sigfd, master; /* borrowed; owned; owned, -1 without a terminal */
 	bool raw, in_open;
 	struct termios was;
@@ -70,6 +71,18 @@ static void drain(int master)
 			break;
 }
 
+/* reap_orphans() - as a subreaper we get the container's; its own process is left for watch(). */
+static void reap_orphans(const struct front *f)
+{
+	siginfo_t info = { 0 };
+
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0 &&
+	       info.si_pid != f->pid) {
+		waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+		info.si_pid = 0;
+	}
+}
+
 static void on_signal(struct front *f)
 {
 	struct signalfd_siginfo info;
@@ -78,7 +91,9 @@ static void on_signal(struct front *f)
 		return;
 	if (info.ssi_signo == SIGWINCH && f->master >= 0)
 		copy_size(f->master);
-	else
+	else if (info.ssi_signo == SIGCHLD)
+		reap_orphans(f);
+	else if (info.ssi_signo != SIGPIPE) /* our own: whoever read our output has gone */
 		pidfd_send(f->pidfd, (int)info.ssi_signo);
 }
 
@@ -111,14 +126,13 @@ static int watch(struct front *f)
 	}
 }
 
-int oci_supervise(int pidfd, int console, struct err *e)
+int oci_supervise(pid_t pid, int pidfd, int console, struct err *e)
 {
-	struct front f = { .pidfd = pidfd, .master = -1 };
+	struct front f = { .pid = pid, .pidfd = pidfd, .master = -1 };
 	sigset_t all, was;
 	int r = 0;
 
 	sigfillset(&all);
-	sigdelset(&all, SIGCHLD);
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);
 	sigdelset(&all, SIGABRT);

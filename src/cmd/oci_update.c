@@ -166,6 +166,8 @@ const struct cmd oci_cmd_update = {
 
 /* --- events -------------------------------------------------------------------------------------------------------- */
 
+enum { POLL_MAX_MS = 60 * 60 * 1000 };
+
 struct events_opts {
 	bool stats;
 	nsec_t interval;
@@ -217,7 +219,8 @@ static int follow(const struct ct *ct, const struct events_opts *o, struct err *
 			next += o->interval;
 			continue;
 		}
-		poll(p, 2, (int)(left / NSEC_PER_MSEC) + 1);
+		poll(p, 2,
+		     left < POLL_MAX_MS * NSEC_PER_MSEC ? (int)(left / NSEC_PER_MSEC) + 1 : POLL_MAX_MS);
 		if (p[1].revents && read(oom, bytes, sizeof(bytes)) < 0 && errno != EAGAIN)
 			return err_sys(e, errno, "out-of-memory events");
 		now = cgroup_oom_kills(&ct->cgroup);

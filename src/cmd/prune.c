@@ -51,9 +51,11 @@ static int prune(const struct prune *p, struct err *e)
 		r = store_prune(runtime_store(rt), p->all, p->cache, p->volumes, &told, &more, e);
 	for (size_t i = 0; i < told.len; i++)
 		puts(told.item[i]);
+	if (r < 0)
+		return r;
 	printf("%sTotal reclaimed space: %s\n", told.len > 0 ? "\n" : "",
 	       str_from_bytes(freed + more, size, sizeof(size)));
-	return r;
+	return 0;
 }
 
 static int confirmed(const struct prune_opts *o, const char *what, struct err *e)

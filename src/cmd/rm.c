@@ -97,7 +97,7 @@ static int wait_main(void *o, int argc, char **argv, struct err *e)
 		int code;
 
 		r = each_id(rt, argv[i], id, &one);
-		if (r == 0)
+		if (r >= 0)
 			r = instance_wait(rt, id, &code, &one);
 		if (r < 0)
 			status = cmd_fail(&one);

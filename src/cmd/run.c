@@ -43,7 +43,7 @@ static int run_detached(struct runtime *rt, const char *id, struct err *e)
 
 static int check_session(const struct run_flags *f, struct err *e)
 {
-	struct instance_streams io;
+	struct instance_streams io = { .detach_keys = f->detach_keys };
 
 	if (!f->detach)
 		return flag_streams(&io, f->config.open_stdin, f->config.tty, &f->attach, e);

@@ -201,7 +201,7 @@ static int add_labels(struct run_flags *f, struct err *e)
 	for (size_t i = 0; i < f->label.len && r == 0; i++)
 		r = add_label(&f->config.labels, f->label.item[i], e);
 	for (size_t i = 0; i < f->config.annotations.len && r == 0; i++)
-		if (!strchr(f->config.annotations.item[i], '='))
+		if (!strchr(f->config.annotations.item[i], '=') || f->config.annotations.item[i][0] == '=')
 			r = flag_bad(e, "annotation", f->config.annotations.item[i], "KEY=VALUE is wanted");
 	return r;
 }

@@ -111,7 +111,7 @@ const struct opt run_flag_opts[] = {
 	{ "tty", 't', OPT_FLAG, C(tty), NULL, "Give it a terminal", NULL },
 	{ "ulimit", 0, OPT_LIST, C(ulimits), "NAME=SOFT[:HARD]", "A resource limit: nofile=1024:4096", NULL },
 	{ "user", 'u', OPT_OWNED, C(user), "USER[:GROUP]", "User by name or number", NULL },
-	{ "userns", 0, OPT_OWNED, C(userns_mode), "MODE", "User namespace", "host private" },
+	{ "userns", 0, OPT_OWNED, C(userns_mode), "MODE", "User namespace", "host" },
 	{ "uts", 0, OPT_OWNED, C(uts_mode), "MODE", "UTS namespace: host", "host" },
 	{ "volume", 'v', OPT_LIST, F(volume), "[SOURCE:]PATH[:OPTIONS]",
 	  "A directory of the host, or a named volume", "@file" },

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "cmd/run_flags.h"
+#include "runtime/session.h"
 #include "sys/file.h"
 
 int flag_signal(const char *name)
@@ -51,8 +52,11 @@ static bool wanted(const struct strv *attach, const char *stream)
 int flag_streams(struct instance_streams *io, bool interactive, bool tty, const struct strv *attach,
 		 struct err *e)
 {
+	unsigned char keys[SESSION_KEYS_MAX];
 	int r = attach ? check_attach(attach, e) : 0;
 
+	if (r == 0)
+		r = session_keys(io->detach_keys, keys, e);
 	if (r < 0)
 		return r;
 	if (tty && interactive && !isatty(STDIN_FILENO))
@@ -108,9 +112,9 @@ int run_create(struct run_flags *f, int argc, char **argv, char ret_id[65], stru
 	struct runtime *rt;
 	int r = run_flags_finish(f, argc, argv, e);
 
-	if (r == 0)
+	if (r >= 0)
 		r = cmd_runtime(&rt, e);
-	if (r == 0 && f->cidfile) {
+	if (r >= 0 && f->cidfile) {
 		r = cidfile = cidfile_make(f->cidfile, e);
 		if (r < 0)
 			return r;

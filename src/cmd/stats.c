@@ -38,7 +38,7 @@ static const struct print_field stats_fields[] = { { "Container", "CONTAINER" },
 						   { "PIDs", "PIDS" },
 						   { 0 } };
 
-static const useconds_t interval_us = 1000000;
+enum { INTERVAL_S = 1 };
 
 /* One container between two looks at it. */
 struct sample {
@@ -227,11 +227,11 @@ static int stats_main(void *opts, int argc, char **argv, struct err *e)
 		fputs("\033[2J", stdout);
 	do {
 		if (r == 0 && st.n > 0)
-			usleep(interval_us);
+			sleep(INTERVAL_S);
 		if (r == 0)
 			r = stats_print(&st, terminal, e);
 		if (r == 0 && !st.o->no_stream && st.n == 0)
-			usleep(interval_us);
+			sleep(INTERVAL_S);
 		if (r == 0 && !st.o->no_stream)
 			r = find_samples(&st, e);
 	} while (r == 0 && !st.o->no_stream && !ferror(stdout));

@@ -204,9 +204,9 @@ static int top_main(void *o, int argc, char **argv, struct err *e)
 	if (!known)
 		return err_set(e, EINVAL, "'%s': the columns are always those of ps -ef", argv[1]);
 	r = cmd_runtime(&rt, e);
-	if (r == 0)
+	if (r >= 0)
 		r = each_id(rt, argv[0], id, e);
-	if (r == 0)
+	if (r >= 0)
 		r = instance_pids(rt, id, &pids, &n, e);
 	return r < 0 ? r : print_pids(pids, n, e);
 }

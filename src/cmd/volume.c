@@ -192,7 +192,7 @@ static int create_main(void *opts, int argc, char **argv, struct err *e)
 		return err_sys(e, errno, "a name for the volume");
 	str_hex(name, random, sizeof(random));
 	r = cmd_runtime(&rt, e);
-	if (r == 0)
+	if (r >= 0)
 		r = store_volume_make(runtime_store(rt), argc > 0 ? argv[0] : name, &path, &is_new, e);
 	if (r < 0)
 		return r;
@@ -279,7 +279,7 @@ static int prune_all(struct runtime *rt, bool named, struct err *e)
 		if (!named && !is_anonymous(all.name.item[i]))
 			continue;
 		r = volume_in_use(rt, all.name.item[i], by, e);
-		if (r < 0 || by[0])
+		if (r != 0 || by[0])
 			continue;
 		r = store_volume_remove(runtime_store(rt), all.name.item[i], e);
 		if (r < 0)

@@ -547,6 +547,8 @@ int build_image(struct runtime *rt, const struct build_config *c, char ret_id[ST
 	    !str_eq(c->network, "default"))
 		return err_set(e, EOPNOTSUPP, "--network %s: only none and host exist yet", c->network);
 	if (r >= 0)
+		build__sweep(b.store);
+	if (r >= 0)
 		r = read_input(&b, e);
 	if (r >= 0)
 		r = global_args(&b, e);
@@ -558,5 +560,7 @@ int build_image(struct runtime *rt, const struct build_config *c, char ret_id[ST
 		r = register_image(&b, target, ret_id, e);
 	if (r >= 0 && c->progress != BUILD_QUIET)
 		tell_unused_args(&b);
+	if (r == -ENOSPC)
+		return err_wrap(e, r, "the disk of '%s' is full", store_root(b.store));
 	return r < 0 ? r : 0;
 }

@@ -104,7 +104,7 @@ int build__meta(struct build_scope *s, const struct df_inst *inst, bool *cmd_set
 struct build_root {
 	struct store *store;
 	int tmpfd;     /* locked directory, or -1 */
-	char name[64]; /* "tmp/build-..." */
+	char name[64]; /* "tmp/x-build-..." */
 	int mount;     /* detached overlay */
 	int upper;
 };
@@ -114,6 +114,8 @@ struct build_root {
 	}
 int build__root_open(struct build_root *r, struct store *st, const struct strv *layers, struct err *e);
 void build_root_fini(struct build_root *r);
+/* build__sweep() - remove what killed builds left, the containers of their steps too. */
+void build__sweep(struct store *st);
 
 /* build__step() - RUN, COPY, ADD or WORKDIR: from the cache, or made. */
 int build__step(struct build *b, struct build_stage *s, const struct df_inst *inst, struct err *e);

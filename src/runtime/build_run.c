@@ -18,8 +18,10 @@
 #include "base/guard.h"
 #include "fmt/oci.h"
 #include "runtime/build_internal.h"
+#include "runtime/launch.h"
 #include "runtime/runtime_internal.h"
 #include "runtime/spec.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/ns.h"
 #include "sys/path.h"
@@ -246,15 +248,28 @@ static void guard_main(const struct iso_spec *spec, int builder, struct ending *
 	end->rc = r < 0 ? r : 0;
 }
 
-/* pass_output() - until the last one who could write is gone. */
-static void pass_output(struct build *b, int fd)
+/*
+ * pass_output() - until the last one who could write is gone
+ * When the guard is killed nobody else ends the container: then we do.
+ */
+static void pass_output(struct build *b, int fd, int guard, const struct iso_spec *spec)
 {
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = guard, .events = POLLIN } };
 	char chunk[8192];
-	ssize_t n;
 
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0 || (n < 0 && errno == EINTR)) {
-		if (n > 0)
-			build__progress_output(&b->progress, chunk, (size_t)n);
+	while (poll(p, 2, -1) >= 0 || errno == EINTR) {
+		ssize_t n;
+
+		if (p[0].revents) {
+			n = read(fd, chunk, sizeof(chunk));
+			if (n == 0 || (n < 0 && errno != EINTR))
+				return;
+			if (n > 0)
+				build__progress_output(&b->progress, chunk, (size_t)n);
+		} else if (p[1].revents) {
+			launch_remove("container", spec->state_root, spec->id, NULL, NULL);
+			p[1].fd = -1;
+		}
 	}
 }
 
@@ -263,6 +278,7 @@ static int guarded(struct build *b, struct iso_spec *spec, struct ending *end, s
 {
 	int out[2] = { -1, -1 }, result[2] = { -1, -1 };
 	auto_close int builder = pidfd_open(getpid());
+	auto_close int guard = -1;
 	ssize_t n;
 	pid_t pid;
 
@@ -279,8 +295,10 @@ static int guarded(struct build *b, struct iso_spec *spec, struct ending *end, s
 	}
 	fd_close(&out[1]);
 	fd_close(&result[1]);
-	if (pid > 0)
-		pass_output(b, out[0]);
+	if (pid > 0) {
+		guard = pidfd_open(pid);
+		pass_output(b, out[0], guard, spec);
+	}
 	n = pid < 0 ? -EAGAIN : file_read(result[0], end, sizeof(*end));
 	fd_close(&out[0]);
 	fd_close(&result[0]);
@@ -295,7 +313,7 @@ static int run_spec(struct build *b, struct build_stage *s, const struct df_inst
 		    struct err *e)
 {
 	auto_json json_t *config = NULL;
-	struct spec_input in = { .id = id, .rootfs_fd = root->mount, .rootless = geteuid() != 0 };
+	struct spec_input in = { .id = id, .rootfs_fd = root->mount, .rootless = cred_in_userns() };
 	unsigned char random[32];
 	int r = run_config(b, s, inst, root, &config, e);
 
@@ -309,6 +327,36 @@ static int run_spec(struct build *b, struct build_stage *s, const struct df_inst
 	return r < 0 ? r : oci_spec_parse(oci, text->data, text->len, &b->arena, e);
 }
 
+/* sweep_root() - one directory in the store's tmp/: when nobody holds it, end the container of its step, and remove it. */
+static void sweep_root(int tmp, const char *store, const char *name)
+{
+	auto_close int dir = file_open(tmp, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	auto_close int state = -1;
+	auto_free char *path = str_printf("%s/tmp/%s/state", store, name);
+	auto_fini(strv) struct strv ids = { 0 };
+
+	if (dir < 0 || !path || file_lock(dir, true, false) < 0)
+		return;
+	state = file_open(dir, "state", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (state >= 0)
+		build__list(state, &ids);
+	for (size_t i = 0; i < ids.len; i++)
+		launch_remove("container", path, ids.item[i], NULL, NULL);
+	file_remove_tree(tmp, name, NULL);
+}
+
+void build__sweep(struct store *st)
+{
+	auto_close int tmp = file_open(store_rootfd(st), "tmp", O_RDONLY | O_DIRECTORY, 0);
+	auto_fini(strv) struct strv names = { 0 };
+
+	if (tmp < 0 || build__list(tmp, &names) < 0)
+		return;
+	for (size_t i = 0; i < names.len; i++)
+		if (str_starts(names.item[i], STORE_TMP_FOREIGN))
+			sweep_root(tmp, store_root(st), names.item[i]);
+}
+
 int build__run(struct build *b, struct build_stage *s, const struct df_inst *inst,
 	       const struct build_root *root, struct err *e)
 {
@@ -319,9 +367,11 @@ int build__run(struct build *b, struct build_stage *s, const struct df_inst *ins
 	struct ending end = { 0 };
 	struct oci_spec oci;
 	char id[INSTANCE_ID_SIZE];
-	struct iso_spec spec = {
-		.id = id, .oci = &oci, .rootfs_fd = root->mount, .console_fd = -1, .rootless = geteuid() != 0
-	};
+	struct iso_spec spec = { .id = id,
+				 .oci = &oci,
+				 .rootfs_fd = root->mount,
+				 .console_fd = -1,
+				 .rootless = cred_in_userns() };
 	int r;
 
 	if (!dir || !state)

@@ -19,6 +19,7 @@
 #include "base/guard.h"
 #include "fs/overlay.h"
 #include "runtime/build_internal.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/path.h"
 
@@ -26,7 +27,7 @@
 
 enum { ROOT_TRIES = 16 };
 
-/* tmp_make() - a locked directory in the store's tmp/: the store removes those that nobody holds. */
+/* tmp_make() - a locked directory in the store's tmp/: build__sweep() removes those that nobody holds. */
 static int tmp_make(struct build_root *r, struct err *e)
 {
 	static unsigned number;
@@ -35,7 +36,8 @@ static int tmp_make(struct build_root *r, struct err *e)
 	for (int i = 0; i < ROOT_TRIES && (rc == -EEXIST || rc == -ENOENT); i++) {
 		struct stat here, there;
 
-		str_format(r->name, sizeof(r->name), "tmp/build-%d-%u", (int)getpid(), number++);
+		str_format(r->name, sizeof(r->name), "tmp/" STORE_TMP_FOREIGN "build-%d-%u", (int)getpid(),
+			   number++);
 		rc = mkdirat(rootfd, r->name, 0700) < 0 ? -errno : 0;
 		if (rc < 0)
 			continue;
@@ -76,7 +78,7 @@ static int root_mount(struct build_root *r, const struct strv *layers, struct er
 	auto_fini(strv) struct strv lower = { 0 };
 	auto_free char *upper = str_printf("%s/%s/upper", store_root(r->store), r->name);
 	auto_free char *work = str_printf("%s/%s/work", store_root(r->store), r->name);
-	struct overlay o = { .upper = upper, .work = work, .discard = true, .userxattr = geteuid() != 0 };
+	struct overlay o = { .upper = upper, .work = work, .discard = true, .userxattr = cred_in_userns() };
 	int rc = lower_paths(r, layers, &lower, e);
 
 	if (rc < 0)

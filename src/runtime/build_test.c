@@ -464,9 +464,8 @@ static void test_build_unpacks_archives_for_add_alone(void **state)
 
 static void test_build_leaves_nothing_but_temporaries_when_killed(void **state)
 {
-	auto_free char *tmp = str_printf("%s/root/tmp", t.dir), *root = str_printf("%s/root", t.dir);
+	auto_free char *tmp = str_printf("%s/root/tmp", t.dir);
 	auto_fini(strv) struct strv left = { 0 };
-	struct store *st = NULL;
 	struct err e = { 0 };
 
 	(void)state;
@@ -489,9 +488,7 @@ static void test_build_leaves_nothing_but_temporaries_when_killed(void **state)
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
-	assert_int_equal(store_open(&st, root, &e), 0);
-	assert_true(store_prune(st, false, false, false, &left, &(uint64_t){ 0 }, &e) >= 0);
-	store_close(st);
+	assert_true(runtime_prune(t.rt, false, &left, &(uint64_t){ 0 }, &e) >= 0);
 	auto_close int fd = file_open(AT_FDCWD, tmp, O_RDONLY | O_DIRECTORY, 0);
 	auto_fini(strv) struct strv names = { 0 };
 

@@ -10,10 +10,13 @@
 /* new_config() - what the instance was told at create becomes the image's own. */
 static json_t *new_config(const json_t *image, const json_t *instance)
 {
-	static const char *const keep[] = { "Env", "Cmd", "Entrypoint", "User", "WorkingDir", "Labels", "Volumes", "ExposedPorts",
-					    "Healthcheck", "StopSignal" };
-	json_t *config = json_is_object(json_object_get(image, "config")) ? json_deep_copy(json_object_get(image, "config"))
-									  : json_object();
+	static const char *const keep[] = {
+		"Env",    "Cmd",     "Entrypoint",   "User",        "WorkingDir",
+		"Labels", "Volumes", "ExposedPorts", "Healthcheck", "StopSignal"
+	};
+	json_t *config = json_is_object(json_object_get(image, "config")) ?
+				 json_deep_copy(json_object_get(image, "config")) :
+				 json_object();
 
 	for (size_t i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
 		json_t *v = instance__get(instance, "Config", keep[i]);
@@ -26,7 +29,8 @@ static json_t *new_config(const json_t *image, const json_t *instance)
 	return config;
 }
 
-static void add_history(json_t *image, const json_t *instance, const char *author, const char *message, bool empty)
+static void add_history(json_t *image, const json_t *instance, const char *author, const char *message,
+			bool empty)
 {
 	json_t *list = json_object_get(image, "history"), *one = json_object();
 	char when[TIME_RFC3339_SIZE];
@@ -51,7 +55,8 @@ static void add_history(json_t *image, const json_t *instance, const char *autho
 }
 
 /* make_layer() - Return: 1 when nothing was changed. */
-static int make_layer(struct runtime *rt, const struct instance *in, bool pause, char *ret_diff_id, struct err *e)
+static int make_layer(struct runtime *rt, const struct instance *in, bool pause, char *ret_diff_id,
+		      struct err *e)
 {
 	bool paused = pause && in->status == INSTANCE_RUNNING && instance_pause(rt, in->id, NULL) == 0;
 	auto_close int upper = instance_upper(rt, in->id, e);
@@ -63,12 +68,13 @@ static int make_layer(struct runtime *rt, const struct instance *in, bool pause,
 	return r < 0 ? r : empty;
 }
 
-int instance_commit(struct runtime *rt, const char *id, const char *tag, char *const *changes, size_t n_changes,
-		    const char *author, const char *message, bool pause, char *ret_image_id, struct err *e)
+int instance_commit(struct runtime *rt, const char *id, const char *tag, char *const *changes,
+		    size_t n_changes, const char *author, const char *message, bool pause, char *ret_image_id,
+		    struct err *e)
 {
-	auto_fini(instance) struct instance in = {0};
-	auto_fini(image) struct image im = {0};
-	auto_fini(buf) struct buf text = {0};
+	auto_fini(instance) struct instance in = { 0 };
+	auto_fini(image) struct image im = { 0 };
+	auto_fini(buf) struct buf text = { 0 };
 	auto_json json_t *image = NULL;
 	auto_free char **layers = NULL;
 	char diff_id[STORE_DIGEST_SIZE];
@@ -98,6 +104,7 @@ int instance_commit(struct runtime *rt, const char *id, const char *tag, char *c
 	json_object_set_new(image, "rootfs", json_pack("{s:s,s:o}", "type", "layers", "diff_ids", ids));
 	add_history(image, in.config, author, message, empty);
 	json_tree_text(&text, image, 0);
-	r = store_image_put(rt->store, buf_str(&text), text.len, layers, im.n_layers + !empty, tag, ret_image_id, e);
+	r = store_image_put(rt->store, buf_str(&text), text.len, layers, im.n_layers + !empty, tag,
+			    ret_image_id, e);
 	return r < 0 ? err_wrap(e, r, "commit '%s'", id) : 0;
 }

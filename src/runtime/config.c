@@ -9,21 +9,40 @@
 
 void instance_config_fini(struct instance_config *c)
 {
-	char **const text[] = { &c->image, &c->name, &c->isolation, &c->hostname, &c->domainname, &c->workdir, &c->user,
-				&c->network, &c->pid_mode, &c->ipc_mode, &c->uts_mode, &c->userns_mode, &c->cgroupns_mode,
-				&c->cgroup_parent, &c->cpuset_cpus, &c->cpuset_mems, &c->restart, &c->stop_signal,
-				&c->health.cmd, &c->log_driver };
-	struct strv *const list[] = { &c->cmd, &c->entrypoint, &c->env, &c->labels, &c->annotations, &c->group_add,
-				      &c->mounts, &c->cap_add, &c->cap_drop, &c->security_opt, &c->devices,
-				      &c->device_cgroup_rules, &c->ulimits, &c->sysctls, &c->dns, &c->extra_hosts, &c->ports,
-				      &c->blkio_weight_device, &c->device_read_bps, &c->device_write_bps,
-				      &c->device_read_iops, &c->device_write_iops, &c->log_opts };
+	char **const text[] = { &c->image,         &c->name,          &c->isolation,   &c->hostname,
+				&c->domainname,    &c->workdir,       &c->user,        &c->network,
+				&c->pid_mode,      &c->ipc_mode,      &c->uts_mode,    &c->userns_mode,
+				&c->cgroupns_mode, &c->cgroup_parent, &c->cpuset_cpus, &c->cpuset_mems,
+				&c->restart,       &c->stop_signal,   &c->health.cmd,  &c->log_driver };
+	struct strv *const list[] = { &c->cmd,
+				      &c->entrypoint,
+				      &c->env,
+				      &c->labels,
+				      &c->annotations,
+				      &c->group_add,
+				      &c->mounts,
+				      &c->cap_add,
+				      &c->cap_drop,
+				      &c->security_opt,
+				      &c->devices,
+				      &c->device_cgroup_rules,
+				      &c->ulimits,
+				      &c->sysctls,
+				      &c->dns,
+				      &c->extra_hosts,
+				      &c->ports,
+				      &c->blkio_weight_device,
+				      &c->device_read_bps,
+				      &c->device_write_bps,
+				      &c->device_read_iops,
+				      &c->device_write_iops,
+				      &c->log_opts };
 
 	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
 		free(*text[i]);
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		strv_fini(list[i]);
-	*c = (struct instance_config){0};
+	*c = (struct instance_config){ 0 };
 }
 
 void config_put_str(json_t *to, const char *key, const char *s)
@@ -65,7 +84,8 @@ static void env_set(json_t *list, const char *pair)
 	json_t *old;
 	size_t i;
 
-	json_array_foreach(list, i, old) {
+	json_array_foreach(list, i, old)
+	{
 		const char *s = json_string_value(old);
 
 		if (!s || strncmp(s, pair, len) != 0 || s[len] != '=')
@@ -85,9 +105,8 @@ static json_t *make_env(const struct instance_config *c, const json_t *image)
 	json_t *env = json_array(), *one;
 	size_t i;
 
-	json_array_foreach(json_object_get(image, "Env"), i, one)
-		if (json_is_string(one))
-			env_set(env, json_string_value(one));
+	json_array_foreach(json_object_get(image, "Env"), i, one) if (json_is_string(one))
+		env_set(env, json_string_value(one));
 	for (i = 0; i < c->env.len; i++)
 		env_set(env, c->env.item[i]);
 	return env;
@@ -115,9 +134,7 @@ static json_t *image_list(const json_t *image, const char *key)
 	if (!json_is_array(list) || json_array_size(list) == 0)
 		return json_null();
 	out = json_array();
-	json_array_foreach(list, i, one)
-		if (json_is_string(one))
-			json_array_append(out, one);
+	json_array_foreach(list, i, one) if (json_is_string(one)) json_array_append(out, one);
 	return out;
 }
 
@@ -127,22 +144,31 @@ static int put_command(json_t *config, const struct instance_config *c, const js
 	if (c->entrypoint_set && c->entrypoint.len > 0)
 		config_put_strv(config, "Entrypoint", &c->entrypoint);
 	else
-		json_object_set_new(config, "Entrypoint", c->entrypoint_set ? json_null() : image_list(image, "Entrypoint"));
+		json_object_set_new(config, "Entrypoint",
+				    c->entrypoint_set ? json_null() : image_list(image, "Entrypoint"));
 	if (c->cmd.len > 0)
 		config_put_strv(config, "Cmd", &c->cmd);
 	else
-		json_object_set_new(config, "Cmd", c->entrypoint_set ? json_null() : image_list(image, "Cmd"));
-	if (json_array_size(json_object_get(config, "Entrypoint")) + json_array_size(json_object_get(config, "Cmd")) == 0)
-		return err_set(e, EINVAL, "no command: the image '%s' names none and none was given", c->image);
+		json_object_set_new(config, "Cmd",
+				    c->entrypoint_set ? json_null() : image_list(image, "Cmd"));
+	if (json_array_size(json_object_get(config, "Entrypoint")) +
+		    json_array_size(json_object_get(config, "Cmd")) ==
+	    0)
+		return err_set(e, EINVAL, "no command: the image '%s' names none and none was given",
+			       c->image);
 	return 0;
 }
 
 static void put_health(json_t *config, const struct instance_config *c, const json_t *image)
 {
 	const json_t *from = json_object_get(image, "Healthcheck");
-	const struct { const char *key; int64_t v; } number[] = {
-		{ "Interval", c->health.interval }, { "Timeout", c->health.timeout }, { "StartPeriod", c->health.start_period },
-		{ "StartInterval", c->health.start_interval }, { "Retries", c->health.retries },
+	const struct {
+		const char *key;
+		int64_t v;
+	} number[] = {
+		{ "Interval", c->health.interval },        { "Timeout", c->health.timeout },
+		{ "StartPeriod", c->health.start_period }, { "StartInterval", c->health.start_interval },
+		{ "Retries", c->health.retries },
 	};
 	json_t *health;
 
@@ -202,7 +228,8 @@ static int make_config(const struct instance_config *c, const json_t *image, con
 	if (r < 0)
 		return r;
 	config_put_str(config, "Image", c->image);
-	config_put_str(config, "WorkingDir", c->workdir ? c->workdir : instance__str(image, NULL, "WorkingDir"));
+	config_put_str(config, "WorkingDir",
+		       c->workdir ? c->workdir : instance__str(image, NULL, "WorkingDir"));
 	json_object_set_new(config, "Labels", make_labels(c, image));
 	put_keys(config, image, "Volumes");
 	put_keys(config, image, "ExposedPorts");
@@ -216,10 +243,8 @@ static void put_path(json_t *all, const json_t *config)
 	json_t *args = json_array(), *one;
 	size_t i;
 
-	json_array_foreach(json_object_get(config, "Entrypoint"), i, one)
-		json_array_append(args, one);
-	json_array_foreach(json_object_get(config, "Cmd"), i, one)
-		json_array_append(args, one);
+	json_array_foreach(json_object_get(config, "Entrypoint"), i, one) json_array_append(args, one);
+	json_array_foreach(json_object_get(config, "Cmd"), i, one) json_array_append(args, one);
 	json_object_set(all, "Path", json_array_get(args, 0));
 	json_array_remove(args, 0);
 	json_object_set_new(all, "Args", args);
@@ -252,9 +277,10 @@ int config_make(const struct config_from *from, json_t **ret, struct err *e)
 	config_put_str(all, "Platform", "linux");
 	config_put_str(all, "Driver", "overlay");
 	config_put_pairs(all, "Annotations", &c->annotations);
-	json_object_set_new(all, "NetworkSettings", json_pack("{s:{},s:{s:{}}}", "Ports", "Networks",
-							      c->network ? c->network : "none"));
-	r = config_mounts(from, image_config, &mounts, e);	/* last: it makes volumes */
+	json_object_set_new(
+		all, "NetworkSettings",
+		json_pack("{s:{},s:{s:{}}}", "Ports", "Networks", c->network ? c->network : "none"));
+	r = config_mounts(from, image_config, &mounts, e); /* last: it makes volumes */
 	if (r < 0)
 		return r;
 	json_object_set_new(all, "Mounts", mounts);

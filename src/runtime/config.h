@@ -2,7 +2,8 @@
 /*
  * config.h - what a person asked for and what the image says, as one JSON object in the shape `inspect` shows
  *
- * Everything that can be refused is refused here, at create, naming the flag; spec.c turns the result into an OCI specification.
+ * Everything that can be refused is refused here, at create, naming the flag; spec.c turns the result into an
+ * OCI specification.
  */
 #ifndef RUNTIME_CONFIG_H
 #define RUNTIME_CONFIG_H
@@ -19,13 +20,14 @@ struct config_from {
 	const struct instance_config *c;
 	const struct image *im;
 	const char *id;
-	int dirfd;		/* the instance's directory: lists anonymous volumes before they are made */
+	int dirfd; /* the instance's directory: lists anonymous volumes before they are made */
 };
 
 /**
  * config_make() - all of an instance's configuration
- * @ret: caller's reference: Id, Created, Path, Args, Image, Name, Config, HostConfig, Mounts, NetworkSettings, ...
- * Bind sources that -v makes and volumes are made here; volumes without content yet are told to config_copy_up().
+ * @ret: caller's reference: Id, Created, Path, Args, Image, Name, Config, HostConfig, Mounts, ...
+ * Bind sources that -v makes and volumes are made here; volumes without content yet are left to
+ * config_copy_up().
  * Return: 0; -EINVAL with the flag named; -ENOENT: a bind source is missing
  */
 int config_make(const struct config_from *from, json_t **ret, struct err *e);
@@ -42,8 +44,8 @@ void config_forget_volumes(struct runtime *rt, int dirfd);
 /* config_copy_up() - new volumes of @config get what the image has at their place. */
 int config_copy_up(const json_t *config, const char *dir, struct err *e);
 
-void config_put_str(json_t *to, const char *key, const char *s);	/* NULL: "" */
+void config_put_str(json_t *to, const char *key, const char *s); /* NULL: "" */
 void config_put_strv(json_t *to, const char *key, const struct strv *v);
-void config_put_pairs(json_t *to, const char *key, const struct strv *v);	/* "K=V" as an object */
+void config_put_pairs(json_t *to, const char *key, const struct strv *v); /* "K=V" as an object */
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * config_mounts.c - "type=bind,src=/a,dst=/b,ro" and the image's volumes as the list "Mounts"
  *
- * An entry has Docker's members and "Options": what goes into the specification word for word. "Anonymous" marks a volume that goes
- * with its instance, "CopyUp" one that was made now and gets the image's content at its place.
+ * An entry has Docker's members and "Options": what goes into the specification word for word. "Anonymous"
+ * marks a volume that goes with its instance, "CopyUp" one that was made now and gets the image's content at
+ * its place.
  */
 #include <dirent.h>
 #include <sys/wait.h>
@@ -24,8 +25,8 @@
 struct ask {
 	char *type, *source, *target, *propagation, *mode;
 	bool read_only, make_source, no_copy, flat;
-	int recursive;			/* of read-only: 0 as far as possible, 1 demanded, -1 only the top */
-	struct strv data;		/* tmpfs: what the kernel gets */
+	int recursive;    /* of read-only: 0 as far as possible, 1 demanded, -1 only the top */
+	struct strv data; /* tmpfs: what the kernel gets */
 };
 
 static void ask_fini(struct ask *a)
@@ -38,7 +39,7 @@ static void ask_fini(struct ask *a)
 	strv_fini(&a->data);
 }
 
-/* csv_next() - the next field of a CSV record at *@at into @field; "a,b" in quotes is one, "" in it a quote. */
+/* csv_next() - the next field of a CSV record at *@at into @field; "a,b" in quotes is one. */
 static bool csv_next(const char **at, struct buf *field)
 {
 	const char *s = *at;
@@ -103,7 +104,8 @@ static int take_tmpfs(struct ask *a, const char *key, const char *value)
 		if (!value || !*value || strspn(value, "01234567") != strlen(value))
 			return 0;
 		strv_addf(&a->data, "mode=%s", value);
-	} else if (str_eq(a->type, "tmpfs")) {	/* the kernel, or the specification's parser, knows what it is */
+	} else if (str_eq(a->type,
+			  "tmpfs")) { /* the kernel, or the specification's parser, knows what it is */
 		strv_addf(&a->data, "%s%s%s", key, value ? "=" : "", value ? value : "");
 	} else {
 		return 0;
@@ -125,7 +127,7 @@ static int take_key(struct ask *a, const char *text, const char *key, const char
 		a->read_only = is_true(value);
 		return 0;
 	}
-	if (str_eq(key, "z") || str_eq(key, "Z"))	/* labels: recorded, SELinux alone gives them a meaning */
+	if (str_eq(key, "z") || str_eq(key, "Z")) /* labels: recorded, SELinux alone gives them a meaning */
 		return set_text(&a->mode, key);
 	if (str_eq(key, "volume-nocopy")) {
 		a->no_copy = is_true(value);
@@ -134,33 +136,47 @@ static int take_key(struct ask *a, const char *text, const char *key, const char
 	if (str_eq(key, "consistency") || (str_eq(key, "volume-driver") && str_eq(value, "local")))
 		return 0;
 	r = str_starts(key, "bind-") ? take_bind(a, key, value) : take_tmpfs(a, key, value);
-	return r > 0 ? 0 : err_set(e, EINVAL, "invalid argument \"%s\" for --mount: '%s' is not known here", text, key);
+	return r > 0 ? 0 :
+		       err_set(e, EINVAL, "invalid argument \"%s\" for --mount: '%s%s%s' means nothing here",
+			       text, key, value ? "=" : "", value ? value : "");
 }
 
 static int ask_check(const struct ask *a, const char *text, struct err *e)
 {
-	static const char *const propagation[] = { "private", "rprivate", "shared", "rshared", "slave", "rslave" };
+	static const char *const propagation[] = { "private", "rprivate", "shared",
+						   "rshared", "slave",    "rslave" };
 	bool bind = str_eq(a->type, "bind"), known = !a->propagation;
 
 	if (!bind && !str_eq(a->type, "volume") && !str_eq(a->type, "tmpfs"))
-		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: type %s is not one of bind, volume, tmpfs", text,
-			       a->type);
+		return err_set(
+			e, EINVAL,
+			"invalid argument \"%s\" for --mount: type %s is not one of bind, volume, tmpfs",
+			text, a->type);
 	if (!a->target || *a->target != '/' || a->target[strspn(a->target, "/.")] == '\0')
-		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: an absolute target is wanted, and not the root", text);
+		return err_set(
+			e, EINVAL,
+			"invalid argument \"%s\" for --mount: an absolute target is wanted, and not the root",
+			text);
 	if (bind && (!a->source || *a->source != '/'))
-		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: an absolute source is wanted", text);
+		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: an absolute source is wanted",
+			       text);
+	if (str_eq(a->type, "tmpfs") && a->source)
+		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: a tmpfs has no source", text);
 	for (size_t i = 0; i < ARRAY_SIZE(propagation); i++)
 		known |= str_eq(a->propagation, propagation[i]);
 	if (!known)
-		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: propagation %s", text, a->propagation);
+		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: propagation %s", text,
+			       a->propagation);
 	if (a->recursive == 1 && !a->read_only)
-		return err_set(e, EINVAL, "invalid argument \"%s\" for --mount: bind-recursive=readonly needs readonly", text);
+		return err_set(e, EINVAL,
+			       "invalid argument \"%s\" for --mount: bind-recursive=readonly needs readonly",
+			       text);
 	return 0;
 }
 
 static int ask_parse(struct ask *a, const char *text, struct err *e)
 {
-	auto_fini(buf) struct buf field = {0};
+	auto_fini(buf) struct buf field = { 0 };
 	const char *at = text;
 	int r = set_text(&a->type, "volume");
 
@@ -183,8 +199,9 @@ static void add_option(json_t *options, const char *word)
 
 static json_t *mount_new(const char *type, const char *source, const struct ask *a)
 {
-	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s}", "Type", type, "Source", source, "Destination", a->target, "Mode",
-			 a->mode ? a->mode : "", "RW", !a->read_only, "Propagation", a->propagation ? a->propagation : "");
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s}", "Type", type, "Source", source, "Destination",
+			 a->target, "Mode", a->mode ? a->mode : "", "RW", !a->read_only, "Propagation",
+			 a->propagation ? a->propagation : "");
 }
 
 static int add_bind(json_t *list, const struct ask *a, const char *source, json_t *m, struct err *e)
@@ -209,6 +226,7 @@ static int bind_source(const struct ask *a, struct err *e)
 	struct stat st;
 	int r = 0;
 
+	BUG_ON(!a->source); /* ask_check() wants one */
 	if (stat(a->source, &st) == 0)
 		return 0;
 	if (errno != ENOENT || !a->make_source)
@@ -230,10 +248,12 @@ static bool is_empty_dir(const char *path)
 	return empty;
 }
 
-/* list_volume() - written down before it is made: whoever finds the directory without its row knows what else to remove. */
+/* list_volume() - written down before it is made: whoever finds the directory without its row knows what else
+ * to remove. */
 static int list_volume(int dirfd, const char *name, struct err *e)
 {
-	auto_close int fd = file_open(dirfd, INSTANCE_VOLUMES, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
+	auto_close int fd =
+		file_open(dirfd, INSTANCE_VOLUMES, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
 	char line[80];
 	int r = fd;
 
@@ -245,8 +265,8 @@ static int list_volume(int dirfd, const char *name, struct err *e)
 
 void config_forget_volumes(struct runtime *rt, int dirfd)
 {
-	auto_fini(buf) struct buf text = {0};
-	auto_fini(strv) struct strv names = {0};
+	auto_fini(buf) struct buf text = { 0 };
+	auto_fini(strv) struct strv names = { 0 };
 
 	if (file_slurp_at(dirfd, INSTANCE_VOLUMES, &text, INSTANCE_TEXT_MAX) < 0)
 		return;
@@ -289,7 +309,7 @@ static int add_tmpfs(json_t *list, const struct ask *a, struct err *e)
 	add_option(options, "nodev");
 	if (a->read_only)
 		add_option(options, "ro");
-	for (size_t i = 0; i < a->data.len; i++)	/* later ones win: "exec" */
+	for (size_t i = 0; i < a->data.len; i++) /* later ones win: "exec" */
 		add_option(options, a->data.item[i]);
 	json_object_set_new(m, "Options", options);
 	return json_array_append_new(list, m) == 0 ? 0 : err_sys(e, ENOMEM, "--tmpfs");
@@ -302,10 +322,12 @@ static bool has_target(const json_t *list, const char *target)
 
 	while (len > 1 && target[len - 1] == '/')
 		len--;
-	json_array_foreach(list, i, m) {
+	json_array_foreach(list, i, m)
+	{
 		const char *other = json_string_value(json_object_get(m, "Destination"));
 
-		if (other && strncmp(other, target, len) == 0 && other[len + strspn(other + len, "/")] == '\0')
+		if (other && strncmp(other, target, len) == 0 &&
+		    other[len + strspn(other + len, "/")] == '\0')
 			return true;
 	}
 	return false;
@@ -313,7 +335,7 @@ static bool has_target(const json_t *list, const char *target)
 
 static int add_asked(const struct config_from *from, json_t *list, const char *text, struct err *e)
 {
-	auto_fini(ask) struct ask a = {0};
+	auto_fini(ask) struct ask a = { 0 };
 	int r = ask_parse(&a, text, e);
 
 	if (r < 0)
@@ -337,7 +359,7 @@ int config_mounts(const struct config_from *from, const json_t *image_config, js
 	for (size_t i = 0; i < from->c->mounts.len && r >= 0; i++)
 		r = add_asked(from, list, from->c->mounts.item[i], e);
 	for (void *i = json_object_iter(volumes); i && r >= 0; i = json_object_iter_next(volumes, i)) {
-		auto_fini(ask) struct ask a = {0};
+		auto_fini(ask) struct ask a = { 0 };
 
 		if (set_text(&a.target, json_object_iter_key(i)) < 0)
 			r = err_sys(e, ENOMEM, "volumes");
@@ -350,7 +372,7 @@ int config_mounts(const struct config_from *from, const json_t *image_config, js
 	return 0;
 }
 
-/* copy_tree() - the content of the directory @from below @root into the directory @to, through a tar stream. */
+/* copy_tree() - the content of the directory @from below @root into the directory @to, as a tar stream. */
 static int copy_tree(int root, const char *from, int to, struct err *e)
 {
 	int pipe[2], status = 0, r = file_pipe(pipe);
@@ -373,13 +395,14 @@ static int copy_tree(int root, const char *from, int to, struct err *e)
 
 static int copy_one(const json_t *m, int root, struct err *e)
 {
-	const char *target = instance__str(m, NULL, "Destination"), *source = instance__str(m, NULL, "Source");
+	const char *target = instance__str(m, NULL, "Destination"),
+		   *source = instance__str(m, NULL, "Source");
 	auto_close int from = path_open_in_root(root, target, O_RDONLY | O_DIRECTORY, 0);
 	auto_close int to = file_open(AT_FDCWD, source, O_RDONLY | O_DIRECTORY, 0);
 	struct stat st;
 	int r;
 
-	if (from < 0)	/* the image has no such directory: nothing to copy */
+	if (from < 0) /* the image has no such directory: nothing to copy */
 		return 0;
 	if (to < 0 || fstat(from, &st) < 0)
 		return err_sys(e, to < 0 ? -to : errno, "volume '%s'", source);
@@ -397,7 +420,8 @@ int config_copy_up(const json_t *config, const char *dir, struct err *e)
 	size_t i;
 	int r = 0;
 
-	json_array_foreach(list, i, m) {
+	json_array_foreach(list, i, m)
+	{
 		if (!instance__bool(m, NULL, "CopyUp") || r < 0)
 			continue;
 		if (root < 0) {

@@ -2,9 +2,10 @@
 /*
  * create.c - an instance comes to be
  *
- * Order: directory, its lock, its files, then the row, in one transaction. A directory that has no row and nobody's lock was left by
- * a killed command; runtime_sweep() removes it. So that it never meets one between mkdir and lock, both are done under a shared lock
- * of "instances", which the sweep takes exclusively to look around.
+ * Order: directory, its lock, its files, then the row, in one transaction. A directory that has no row and
+ * nobody's lock was left by a killed command; runtime_sweep() removes it. So that it never meets one between
+ * mkdir and lock, both are done under a shared lock of "instances", which the sweep takes exclusively to look
+ * around.
  */
 #include "base/buf.h"
 #include "base/err.h"
@@ -13,6 +14,7 @@
 #include "runtime/config.h"
 #include "runtime/name.h"
 #include "runtime/rootfs.h"
+#include "runtime/rootless.h"
 #include "runtime/runtime_internal.h"
 #include "sys/file.h"
 
@@ -38,27 +40,31 @@ static int dir_make(struct runtime *rt, const char *id, int *ret_lock, struct er
 static int insert(struct runtime *rt, const struct instance_config *c, const struct image *im, const char *id,
 		  json_t *config, struct err *e)
 {
-	struct err why = {0};
+	struct err why = { 0 };
 	int r = -EEXIST;
 
 	for (int i = 0; i < NAME_TRIES && r == -EEXIST; i++) {
 		char made_up[NAME_MAX_BYTES];
-		auto_fini(buf) struct buf text = {0};
+		auto_fini(buf) struct buf text = { 0 };
 
 		name_random(made_up, sizeof(made_up), i);
 		json_object_set_new(config, "Name", json_sprintf("/%s", c->name ? c->name : made_up));
 		json_tree_text(&text, config, 0);
 		if (buf_finish(&text) < 0)
 			return err_sys(e, ENOMEM, "create");
-		r = runtime__run(rt, &why, "INSERT INTO instance(id, name, image, image_id, created_ns, config)"
-				 " VALUES(?, ?, ?, ?, ?, ?)", "ssssis", id, c->name ? c->name : made_up, c->image, im->id,
+		r = runtime__run(rt, &why,
+				 "INSERT INTO instance(id, name, image, image_id, created_ns, config)"
+				 " VALUES(?, ?, ?, ?, ?, ?)",
+				 "ssssis", id, c->name ? c->name : made_up, c->image, im->id,
 				 time_now_ns(CLOCK_REALTIME), buf_str(&text));
 		if (c->name)
 			break;
 	}
 	if (r == -EEXIST)
-		return err_set(e, EEXIST, "the name '%s' is in use by another container; 'hull rm' or 'hull rename' frees it",
-			       c->name ? c->name : "");
+		return err_set(
+			e, EEXIST,
+			"the name '%s' is in use by another container; 'hull rm' or 'hull rename' frees it",
+			c->name ? c->name : "");
 	return r < 0 ? err_set(e, -r, "%s", why.text) : 0;
 }
 
@@ -72,7 +78,9 @@ static int fill(const struct config_from *from, json_t **ret_config, struct err 
 		r = rootfs_write(from->rt->store, from->im, path, from->dirfd, from->c->auto_remove, e);
 	if (r >= 0)
 		r = config_copy_up(*ret_config, path, e);
-	return r >= 0 ? insert(from->rt, from->c, from->im, from->id, *ret_config, e) : r;
+	if (r == -ENOSPC)
+		err_wrap(e, r, "%s", path);
+	return r < 0 ? r : insert(from->rt, from->c, from->im, from->id, *ret_config, e);
 }
 
 /* warn() - what the level will not be able to do as asked. */
@@ -80,16 +88,17 @@ static void warn(const struct instance_config *c, struct strv *warnings)
 {
 	if (!warnings)
 		return;
+	rootless_warn(c, warnings);
 	if (c->oom_kill_disable && c->memory <= 0)
 		strv_add(warnings, "--oom-kill-disable without --memory may take the whole host's memory");
 	if (c->dns.len > 0 && !str_eq(c->network, "host"))
 		strv_add(warnings, "--dns has no effect without a network");
 }
 
-int instance_create(struct runtime *rt, const struct instance_config *c, char ret_id[65], struct strv *ret_warnings,
-		    struct err *e)
+int instance_create(struct runtime *rt, const struct instance_config *c, char ret_id[65],
+		    struct strv *ret_warnings, struct err *e)
 {
-	auto_fini(image) struct image im = {0};
+	auto_fini(image) struct image im = { 0 };
 	auto_json json_t *config = NULL;
 	auto_close int lock = -1;
 	auto_close int dir = -1;
@@ -110,9 +119,14 @@ int instance_create(struct runtime *rt, const struct instance_config *c, char re
 		file_remove_tree(store_rootfd(rt->store), name, NULL);
 		return r;
 	}
+	fd_close(&rt->fresh_lock);
+	rt->fresh_lock = TAKE_FD(lock);
+	str_copy(rt->fresh_id, sizeof(rt->fresh_id), id);
+	store_reserve_keep(rt->store);
 	warn(c, ret_warnings);
 	str_copy(ret_id, INSTANCE_ID_SIZE, id);
-	event_emit(rt, "container", "create", id, json_pack("{s:s,s:s}", "image", c->image, "name",
-							    instance__str(config, NULL, "Name") + 1));
+	event_emit(
+		rt, "container", "create", id,
+		json_pack("{s:s,s:s}", "image", c->image, "name", instance__str(config, NULL, "Name") + 1));
 	return 0;
 }

@@ -2,8 +2,9 @@
 /*
  * diff.c - what an instance has changed, read from the overlay's upper directory
  *
- * A character device 0:0 there hides what is below ('D'), anything else was added ('A') or stands for something below ('C'), which
- * the image's own layers tell. Names of the upper directory come from the workload: only descriptors are followed.
+ * A character device 0:0 there hides what is below ('D'), anything else was added ('A') or stands for
+ * something below ('C'), which the image's own layers tell. Names of the upper directory come from the
+ * workload: only descriptors are followed.
  */
 #include <dirent.h>
 #include <sys/sysmacros.h>
@@ -14,13 +15,14 @@
 #include "fmt/json.h"
 #include "fs/overlay.h"
 #include "runtime/runtime_internal.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/path.h"
 
 enum { DEPTH_MAX = 1000 };
 
 struct diff {
-	int lower;		/* the image alone, mounted; owned */
+	int lower; /* the image alone, mounted; owned */
 	int (*each)(void *arg, char kind, const char *path);
 	void *arg;
 	struct buf path;
@@ -43,7 +45,7 @@ static int visit(struct diff *d, int dir, const char *name, int level)
 	auto_close int sub = -1;
 
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;	/* it runs, and just removed it */
+		return r == -ENOENT ? 0 : r; /* it runs, and just removed it */
 	below = in_lower(d);
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0))
 		return below ? d->each(d->arg, 'D', buf_str(&d->path)) : 0;
@@ -62,7 +64,7 @@ static int by_name(const void *a, const void *b)
 /* walk() - the directory @dir (taken), names in order. */
 static int walk(struct diff *d, int dir, int level)
 {
-	auto_fini(strv) struct strv names = {0};
+	auto_fini(strv) struct strv names = { 0 };
 	DIR *stream = fdopendir(dir);
 	size_t at = d->path.len;
 	struct dirent *de;
@@ -97,10 +99,10 @@ static int walk(struct diff *d, int dir, int level)
 static int lower_open(const char *dir, struct err *e)
 {
 	auto_free char *path = str_printf("%s/" INSTANCE_ROOTFS, dir);
-	auto_fini(buf) struct buf text = {0};
+	auto_fini(buf) struct buf text = { 0 };
 	auto_json json_t *tree = NULL;
 	auto_free char **lower = NULL;
-	struct overlay o = { .userxattr = geteuid() != 0 };
+	struct overlay o = { .userxattr = cred_in_userns() };
 	const json_t *list;
 	int r = path ? file_slurp_at(AT_FDCWD, path, &text, INSTANCE_TEXT_MAX) : -ENOMEM;
 
@@ -123,10 +125,10 @@ static int lower_open(const char *dir, struct err *e)
 	return overlay_open(&o, e);
 }
 
-int instance_diff(struct runtime *rt, const char *id, int (*each)(void *arg, char kind, const char *path), void *arg,
-		  struct err *e)
+int instance_diff(struct runtime *rt, const char *id, int (*each)(void *arg, char kind, const char *path),
+		  void *arg, struct err *e)
 {
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	struct diff d = { .lower = -1, .each = each, .arg = arg };
 	auto_free char *dir = NULL;
 	int upper, r = instance_find(rt, id, &in, e);

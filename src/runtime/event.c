@@ -2,8 +2,8 @@
 /*
  * event.c - one JSON object a line, appended in one write(2) by whoever did it
  *
- * Lines of different writers do not mix: O_APPEND. When the file is large whoever notices renames it; a writer that had it open
- * still ends up in the older one, which a reader reads first.
+ * Lines of different writers do not mix: O_APPEND. When the file is large whoever notices renames it; a
+ * writer that had it open still ends up in the older one, which a reader reads first.
  */
 #include "runtime/event.h"
 
@@ -19,7 +19,7 @@
 #include "sys/call.h"
 #include "sys/file.h"
 
-#define EVENT_FILE "events.json"
+#define EVENT_FILE     "events.json"
 #define EVENT_FILE_OLD "events.json.1"
 
 static void open_line(struct json_out *o, const char *type, const char *action, const char *id)
@@ -59,9 +59,10 @@ static void append(int run_fd, const struct buf *line)
 		file_rename(run_fd, EVENT_FILE, run_fd, EVENT_FILE_OLD, 0);
 }
 
-void event__append(int run_fd, const char *type, const char *action, const char *id, const char *const *pairs, size_t n)
+void event__append(int run_fd, const char *type, const char *action, const char *id, const char *const *pairs,
+		   size_t n)
 {
-	auto_fini(buf) struct buf line = {0};
+	auto_fini(buf) struct buf line = { 0 };
 	struct json_out o = { .to = &line };
 
 	open_line(&o, type, action, id);
@@ -73,7 +74,7 @@ void event__append(int run_fd, const char *type, const char *action, const char 
 
 void event_emit(struct runtime *rt, const char *type, const char *action, const char *id, json_t *attributes)
 {
-	auto_fini(buf) struct buf line = {0};
+	auto_fini(buf) struct buf line = { 0 };
 	struct json_out o = { .to = &line };
 
 	open_line(&o, type, action, id);
@@ -84,13 +85,13 @@ void event_emit(struct runtime *rt, const char *type, const char *action, const 
 	json_decref(attributes);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------ */
+/* --- reading --------------------------------------------- */
 
 struct reading {
-	nsec_t since, until;	/* until 0: no end */
+	nsec_t since, until; /* until 0: no end */
 	int (*each)(void *arg, const json_t *event);
 	void *arg;
-	struct buf rest;	/* a line that has not ended yet */
+	struct buf rest; /* a line that has not ended yet */
 };
 
 static int give_line(struct reading *rd, const char *line, size_t len)
@@ -98,7 +99,7 @@ static int give_line(struct reading *rd, const char *line, size_t len)
 	auto_json json_t *event = NULL;
 	nsec_t when;
 
-	if (json_tree_parse(&event, line, len, NULL) < 0)	/* cut by a full disk, say */
+	if (json_tree_parse(&event, line, len, NULL) < 0) /* cut by a full disk, say */
 		return 0;
 	when = json_integer_value(json_object_get(event, "timeNano"));
 	if (when < rd->since || (rd->until && when > rd->until))
@@ -140,7 +141,8 @@ static int wait_change(int notify, nsec_t until)
 
 	if (until && left <= 0)
 		return 0;
-	n = poll(&p, 1, until ? (int)(left / NSEC_PER_MSEC < INT_MAX ? left / NSEC_PER_MSEC + 1 : INT_MAX) : -1);
+	n = poll(&p, 1,
+		 until ? (int)(left / NSEC_PER_MSEC < INT_MAX ? left / NSEC_PER_MSEC + 1 : INT_MAX) : -1);
 	if (n < 0)
 		return errno == EINTR ? 1 : -errno;
 	if (n > 0 && SYS3(SYS_read, notify, events, sizeof(events)) < 0)
@@ -159,7 +161,8 @@ static int follow(struct runtime *rt, struct reading *rd, int notify, int *fd)
 		if (r != 0)
 			return r;
 		/* rotated: go on with the new one */
-		if (fstat(*fd, &mine) == 0 && file_fstatat(rt->run_fd, EVENT_FILE, &now, 0) == 0 && mine.st_ino != now.st_ino) {
+		if (fstat(*fd, &mine) == 0 && file_fstatat(rt->run_fd, EVENT_FILE, &now, 0) == 0 &&
+		    mine.st_ino != now.st_ino) {
 			fd_close(fd);
 			*fd = file_open(rt->run_fd, EVENT_FILE, O_RDONLY, 0);
 			if (*fd < 0)
@@ -181,7 +184,8 @@ int event_read(struct runtime *rt, nsec_t since, nsec_t until, bool follow_on,
 	auto_close int notify = follow_on ? (int)SYS1(SYS_inotify_init1, IN_CLOEXEC) : -1;
 	int r = 0;
 
-	if (follow_on && (notify < 0 || inotify_add_watch(notify, rt->run_root, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0))
+	if (follow_on &&
+	    (notify < 0 || inotify_add_watch(notify, rt->run_root, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0))
 		r = notify < 0 ? notify : -errno;
 	if (r == 0 && old >= 0)
 		r = read_on(&rd, old);

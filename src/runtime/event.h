@@ -5,9 +5,11 @@
 
 #include <stddef.h>
 
-enum { EVENT_FILE_MAX = 4 << 20 };	/* bytes; then it becomes events.json.1 */
+enum { EVENT_FILE_MAX = 4 << 20 }; /* bytes; then it becomes events.json.1 */
 
-/* event__append() - @pairs: @n attribute names, each followed by its value. A failure loses the event, nothing else. */
-void event__append(int run_fd, const char *type, const char *action, const char *id, const char *const *pairs, size_t n);
+/* event__append() - @pairs: @n attribute names, each followed by its value. A failure loses the event,
+ * nothing else. */
+void event__append(int run_fd, const char *type, const char *action, const char *id, const char *const *pairs,
+		   size_t n);
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * exec.c - one more process in a running instance
  *
- * No shim is in between: the process is this command's child and has its descriptors, or a terminal whose master this command holds.
+ * No shim is in between: the process is this command's child and has its descriptors, or a terminal whose
+ * master this command holds.
  */
 #include <poll.h>
 #include <signal.h>
@@ -20,25 +21,34 @@
 #include "runtime/session.h"
 #include "runtime/spec.h"
 #include "sys/call.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/sock.h"
 
 enum { CHUNK = 16384 };
 
-static int make_process(const struct instance *in, struct iso *i, const struct instance_exec *x, struct buf *text,
-			struct err *e)
+static int make_process(const struct instance *in, struct iso *i, const struct instance_exec *x,
+			struct buf *text, struct err *e)
 {
 	auto_close int root = iso_root(i, e);
-	struct spec_input input = { .id = in->id, .config = in->config, .rootfs_fd = root, .rootless = geteuid() != 0 };
+	struct spec_input input = {
+		.id = in->id, .config = in->config, .rootfs_fd = root, .rootless = cred_in_userns()
+	};
 	const struct spec_exec sx = {
-		.args = x->cmd.item, .n_args = x->cmd.len, .env = x->env.item, .n_env = x->env.len, .user = x->user,
-		.cwd = x->workdir, .tty = x->tty && !x->detach, .privileged = x->privileged,
+		.args = x->cmd.item,
+		.n_args = x->cmd.len,
+		.env = x->env.item,
+		.n_env = x->env.len,
+		.user = x->user,
+		.cwd = x->workdir,
+		.tty = x->tty && !x->detach,
+		.privileged = x->privileged,
 	};
 
 	return root < 0 ? root : spec_process(&input, &sx, text, e);
 }
 
-/* --- terminal ----------------------------------------------------------------------------------------------- */
+/* --- terminal --------------------------------------------- */
 
 struct pump {
 	const struct instance_streams *io;
@@ -50,9 +60,9 @@ struct pump {
 
 static void copy_size(const struct pump *p)
 {
-	struct winsize w;
+	struct winsize w = session_size(p->io);
 
-	if (p->io->tty && ioctl(p->io->in, TIOCGWINSZ, &w) == 0)
+	if (w.ws_row)
 		ioctl(p->master, TIOCSWINSZ, &w);
 }
 
@@ -92,7 +102,7 @@ static int pump_run(struct pump *p)
 		if (fd[0].revents) {
 			long n = SYS3(SYS_read, p->master, chunk, sizeof(chunk));
 
-			if (n <= 0 && n != -EINTR)	/* EIO: nobody has the terminal any more */
+			if (n <= 0 && n != -EINTR) /* EIO: nobody has the terminal any more */
 				return 0;
 			if (n > 0 && p->io->out >= 0)
 				file_write(p->io->out, chunk, (size_t)n);
@@ -128,14 +138,15 @@ static int pump_terminal(int console, const struct instance_streams *io, struct 
 	return r < 0 ? err_sys(e, -r, "terminal") : r;
 }
 
-/* --- the verb ------------------------------------------------------------------------------------------------ */
+/* --- the verb --------------------------------------------- */
 
-static int run(struct iso *i, const struct oci_process *process, bool detach, const struct instance_streams *io,
-	       int *ret_code, struct err *e)
+static int run(struct iso *i, const struct oci_process *process, bool detach,
+	       const struct instance_streams *io, int *ret_code, struct err *e)
 {
 	bool tty = process->terminal, streams = io && !detach && !tty;
 	struct iso_exec x = {
-		.process = process, .console_fd = -1,
+		.process = process,
+		.console_fd = -1,
 		.stdio = { streams ? io->in : -1, streams ? io->out : -1, streams ? io->err : -1 },
 	};
 	int pair[2] = { -1, -1 }, pidfd = -1, r = tty ? sock_pair(SOCK_STREAM, pair) : 0;
@@ -163,17 +174,17 @@ static int run(struct iso *i, const struct oci_process *process, bool detach, co
 	return r < 0 ? err_sys(e, -r, "wait for the process") : 0;
 }
 
-int instance_exec(struct runtime *rt, const char *id, const struct instance_exec *x, const struct instance_streams *io,
-		  int *ret_code, struct err *e)
+int instance_exec(struct runtime *rt, const char *id, const struct instance_exec *x,
+		  const struct instance_streams *io, int *ret_code, struct err *e)
 {
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
-	auto_fini(instance) struct instance in = {0};
-	auto_fini(arena) struct arena a = {0};
-	auto_fini(buf) struct buf text = {0};
-	struct oci_process process = {0};
+	auto_fini(instance) struct instance in = { 0 };
+	auto_fini(arena) struct arena a = { 0 };
+	auto_fini(buf) struct buf text = { 0 };
+	struct oci_process process = { 0 };
 	int r = instance_find(rt, id, &in, e);
 
-	*ret_code = 125;
+	*ret_code = 1; /* as docker: the container is at fault; what its runtime cannot do is 126 and 127 */
 	if (r >= 0)
 		r = instance__need_live(&in, "exec in", e);
 	if (r >= 0 && in.status == INSTANCE_PAUSED)
@@ -184,5 +195,9 @@ int instance_exec(struct runtime *rt, const char *id, const struct instance_exec
 		r = make_process(&in, i, x, &text, e);
 	if (r >= 0)
 		r = oci_process_parse(&process, buf_str(&text), text.len, &a, e);
+	if (r >= 0 && process.terminal) {
+		process.console_rows = session_size(io).ws_row;
+		process.console_cols = session_size(io).ws_col;
+	}
 	return r < 0 ? r : run(i, &process, x->detach, io, ret_code, e);
 }

@@ -6,6 +6,7 @@
 #include "runtime/runtime_internal.h"
 #include "runtime/state.h"
 #include "sys/file.h"
+#include "sys/ns.h"
 
 #define COLUMNS "id, name, image, image_id, created_ns, config"
 
@@ -18,7 +19,7 @@ void instance_fini(struct instance *in)
 	free(in->health);
 	json_decref(in->config);
 	json_decref(in->state);
-	*in = (struct instance){0};
+	*in = (struct instance){ 0 };
 }
 
 json_t *instance__get(const json_t *config, const char *object, const char *key)
@@ -62,15 +63,8 @@ static int read_row(struct runtime *rt, sqlite3_stmt *q, struct instance *in, st
 	r = json_tree_parse(&in->config, text, strlen(text), e);
 	if (r < 0)
 		return err_wrap(e, r, "instance %.12s: its configuration", in->id);
-	dir = runtime__dir(rt, in->id, NULL);	/* gone: it never ran, as far as anybody can tell */
+	dir = runtime__dir(rt, in->id, NULL);
 	r = state_read(dir, in, e);
-	if (r == -EBADMSG) {	/* one damaged file must not hide the instance */
-		in->status = INSTANCE_DEAD;
-		in->error = strdup(e ? e->text : "its state is damaged");
-		if (e)
-			e->code = 0;
-		r = 0;
-	}
 	json_object_set_new(in->config, "RestartCount", json_integer(in->restart_count));
 	return r;
 }
@@ -101,11 +95,13 @@ static int find_by(struct runtime *rt, const char *sql, const char *name, struct
 
 int instance_find(struct runtime *rt, const char *name, struct instance *ret_in, struct err *e)
 {
-	struct instance in = {0};
-	int r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE name = ?", *name == '/' ? name + 1 : name, &in, e);
+	struct instance in = { 0 };
+	int r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE name = ?", *name == '/' ? name + 1 : name,
+			&in, e);
 
-	if (r == -ENOENT && is_hex(name))	/* every hex digit sorts below 'g' */
-		r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2", name, &in, e);
+	if (r == -ENOENT && is_hex(name)) /* every hex digit sorts below 'g' */
+		r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
+			    name, &in, e);
 	if (r == -ENOENT)
 		return err_set(e, ENOENT, "no such container: '%s'", name);
 	if (r == 0)
@@ -113,9 +109,10 @@ int instance_find(struct runtime *rt, const char *name, struct instance *ret_in,
 	return r;
 }
 
-int instance_each(struct runtime *rt, int (*each)(void *arg, const struct instance *in), void *arg, struct err *e)
+int instance_each(struct runtime *rt, int (*each)(void *arg, const struct instance *in), void *arg,
+		  struct err *e)
 {
-	struct strv ids __attribute__((cleanup(strv_fini))) = {0};
+	auto_fini(strv) struct strv ids = { 0 };
 	sqlite3_stmt *q = runtime__query(rt, e, "SELECT id FROM instance ORDER BY created_ns DESC, id", "");
 	int r;
 
@@ -125,10 +122,10 @@ int instance_each(struct runtime *rt, int (*each)(void *arg, const struct instan
 	if (r >= 0 && strv_finish(&ids) < 0)
 		r = err_sys(e, ENOMEM, "list instances");
 	for (size_t i = 0; i < ids.len && r >= 0; i++) {
-		auto_fini(instance) struct instance in = {0};
+		auto_fini(instance) struct instance in = { 0 };
 
 		r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE id = ?", ids.item[i], &in, e);
-		if (r == -ENOENT)	/* removed meanwhile */
+		if (r == -ENOENT) /* removed meanwhile */
 			r = 0;
 		else if (r >= 0)
 			r = each(arg, &in);
@@ -152,7 +149,8 @@ int instance__save(struct runtime *rt, const struct instance *in, struct err *e)
 
 	if (!text)
 		return err_sys(e, ENOMEM, "instance %.12s", in->id);
-	return runtime__run(rt, e, "UPDATE instance SET config = ?, name = ? WHERE id = ?", "sss", text, in->name, in->id);
+	return runtime__run(rt, e, "UPDATE instance SET config = ?, name = ? WHERE id = ?", "sss", text,
+			    in->name, in->id);
 }
 
 const struct iso_ops *instance__level(const struct instance *in, struct err *e)
@@ -167,21 +165,29 @@ int instance__iso(struct runtime *rt, const struct instance *in, struct iso **re
 	return ops ? iso_open(ops, ret_i, rt->levels, in->id, e) : -EINVAL;
 }
 
+bool instance__stirs(const struct runtime *rt, const struct instance *in)
+{
+	return instance__live(in) || runtime__shim_pid(rt, in->id) > 0 ||
+	       (in->pid > 0 && proc_alive(in->pid, (uint64_t)instance__int(in->state, NULL, "PidStart")));
+}
+
 bool instance__live(const struct instance *in)
 {
-	return in->status == INSTANCE_RUNNING || in->status == INSTANCE_PAUSED || in->status == INSTANCE_RESTARTING;
+	return in->status == INSTANCE_RUNNING || in->status == INSTANCE_PAUSED ||
+	       in->status == INSTANCE_RESTARTING;
 }
 
 int instance__need_live(const struct instance *in, const char *what, struct err *e)
 {
 	if (in->status == INSTANCE_RUNNING || in->status == INSTANCE_PAUSED)
 		return 0;
-	return err_set(e, EBUSY, "%s '%s': it is not running (%s)", what, in->name, instance_status_name(in->status));
+	return err_set(e, EBUSY, "%s '%s': it is not running (%s)", what, in->name,
+		       instance_status_name(in->status));
 }
 
 int instance_rename(struct runtime *rt, const char *id, const char *name, struct err *e)
 {
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	auto_free char *slashed = str_printf("/%s", name);
 	int r = instance_find(rt, id, &in, e);
 

@@ -15,7 +15,8 @@ const struct iso_ops *iso_find(const char *name, struct err *e)
 		if (!name || str_eq(name, iso_table[i]->name))
 			return iso_table[i];
 		if (len < sizeof(known))
-			len += str_format(known + len, sizeof(known) - len, "%s%s", i ? ", " : "", iso_table[i]->name);
+			len += str_format(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
+					  iso_table[i]->name);
 	}
 	err_set(e, EINVAL, "no isolation level '%.32s': this hull has %s", name, known);
 	return NULL;

@@ -12,6 +12,7 @@
 #include "runtime/rootfs.h"
 #include "runtime/runtime_internal.h"
 #include "sys/call.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/ns.h"
 #include "sys/sock.h"
@@ -62,7 +63,8 @@ int streams_settle(struct streams *s, bool tty, struct err *e)
 		fd_close(&s->console_mine);
 		if (n < 0 || s->mine[1] < 0)
 			return err_sys(e, n < 0 ? (int)-n : ENOTTY, "the workload's terminal");
-		s->mine[0] = (int)SYS3(SYS_fcntl, s->mine[1], F_DUPFD_CLOEXEC, 0);	/* one for each direction in epoll */
+		s->mine[0] = (int)SYS3(SYS_fcntl, s->mine[1], F_DUPFD_CLOEXEC,
+				       0); /* one for each direction in epoll */
 		r = s->mine[0] < 0 ? s->mine[0] : 0;
 	}
 	for (int i = 0; i < 3 && r >= 0; i++)
@@ -99,11 +101,19 @@ static int spec_slurp(const struct launch *l, struct buf *text, struct err *e)
 static int make(struct launch *l, const struct iso_ops *ops, const char *text, size_t len, int rootfs_fd,
 		struct iso **ret_i, struct err *e)
 {
-	auto_fini(arena) struct arena a = {0};
-	struct oci_spec oci = {0};
+	auto_fini(arena) struct arena a = { 0 };
+	struct oci_spec oci = { 0 };
 	struct iso_spec s = {
-		.id = l->id, .state_root = l->levels, .bundle = l->dir, .oci = &oci, .config_text = text, .config_len = len,
-		.rootfs_fd = rootfs_fd, .console_fd = l->tty ? l->streams->console_theirs : -1, .rootless = geteuid() != 0,
+		.id = l->id,
+		.state_root = l->levels,
+		.bundle = l->dir,
+		.oci = &oci,
+		.config_text = text,
+		.config_len = len,
+		.rootfs_fd = rootfs_fd,
+		.console_fd = l->tty ? l->streams->console_theirs : -1,
+		.rootless = cred_in_userns(),
+		.start = true,
 		.stdio = { l->streams->theirs[0], l->streams->theirs[1], l->streams->theirs[2] },
 	};
 	int r = oci_spec_parse(&oci, text, len, &a, e);
@@ -111,28 +121,24 @@ static int make(struct launch *l, const struct iso_ops *ops, const char *text, s
 	return r < 0 ? r : iso_create(ops, ret_i, &s, e);
 }
 
-static int start(struct launch *l, struct iso *i, struct err *e)
+/* record() - hold on to the workload, which may have ended already: its pid is ours until it is reaped. */
+static int record(struct launch *l, const struct iso *i, struct err *e)
 {
 	int64_t started = proc_start_time(i->pid);
-	int r;
 
-	/* The pid is ours or a child's of ours until it is reaped, so these name the workload and nobody else. */
 	l->pid = i->pid;
 	l->pidfd = pidfd_open(i->pid);
 	if (l->pidfd < 0 || started < 0)
 		return err_sys(e, l->pidfd < 0 ? -l->pidfd : (int)-started, "the workload's first process");
 	l->start_time = (uint64_t)started;
-	r = iso_start(i, e);
-	if (r < 0)
-		fd_close(&l->pidfd);
-	return r;
+	return 0;
 }
 
 int launch(struct launch *l, int *ret_code, struct err *e)
 {
 	const struct iso_ops *ops = iso_find(l->level, e);
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
-	auto_fini(buf) struct buf text = {0};
+	auto_fini(buf) struct buf text = { 0 };
 	auto_close int rootfs = -1;
 	int r = ops ? 0 : -EINVAL;
 
@@ -145,13 +151,14 @@ int launch(struct launch *l, int *ret_code, struct err *e)
 		r = rootfs < 0 ? rootfs : 0;
 	}
 	if (r >= 0)
-		r = make(l, ops, l->spec_text ? l->spec_text : buf_str(&text), l->spec_text ? l->spec_len : text.len,
-			 l->rootfs_fd >= 0 ? l->rootfs_fd : rootfs, &i, e);
+		r = make(l, ops, l->spec_text ? l->spec_text : buf_str(&text),
+			 l->spec_text ? l->spec_len : text.len, l->rootfs_fd >= 0 ? l->rootfs_fd : rootfs, &i,
+			 e);
 	if (r < 0) {
 		*ret_code = exit_code(r, e);
 		return r;
 	}
-	r = start(l, i, e);
+	r = record(l, i, e);
 	if (r < 0) {
 		*ret_code = exit_code(r, e);
 		iso_remove(i, NULL);
@@ -159,12 +166,13 @@ int launch(struct launch *l, int *ret_code, struct err *e)
 	return r;
 }
 
-int launch_remove(const char *level, const char *levels, const char *id, uint64_t *ret_oom_kills, struct err *e)
+int launch_remove(const char *level, const char *levels, const char *id, uint64_t *ret_oom_kills,
+		  struct err *e)
 {
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
 	const struct iso_ops *ops = iso_find(level, e);
 	struct iso_usage usage;
-	struct err why = {0};
+	struct err why = { 0 };
 	int r = ops ? iso_open(ops, &i, levels, id, &why) : -EINVAL;
 
 	if (r == -ENOENT)

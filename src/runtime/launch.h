@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * launch.h - from a written specification to a running workload; the first start and every restart come through here
+ * launch.h - from a written specification to a running workload; the first start and every restart come
+ * through here
  *
- * It runs in a process that is soon gone or exec'd (the shim itself must stay small), whose reaper or own self becomes the shim.
+ * It runs in a process that is soon gone or exec'd (the shim itself must stay small), whose reaper or own
+ * self becomes the shim.
  */
 #ifndef RUNTIME_LAUNCH_H
 #define RUNTIME_LAUNCH_H
@@ -14,28 +16,32 @@
 
 struct err;
 
-/* The three standard streams, both ends; with a terminal mine[0] becomes its master. Empty value STREAMS_NONE. */
+/* The three standard streams, both ends; with a terminal mine[0] becomes its master. Empty value
+ * STREAMS_NONE. */
 struct streams {
-	int mine[3], theirs[3];		/* owned; -1: none */
-	int console_mine, console_theirs;	/* owned; with a terminal: the pair its master comes through */
+	int mine[3], theirs[3];           /* owned; -1: none */
+	int console_mine, console_theirs; /* owned; with a terminal: the pair its master comes through */
 };
-#define STREAMS_NONE { { -1, -1, -1 }, { -1, -1, -1 }, -1, -1 }
+#define STREAMS_NONE                                                                                         \
+	{                                                                                                    \
+		{ -1, -1, -1 }, { -1, -1, -1 }, -1, -1                                                       \
+	}
 
 int streams_open(struct streams *s, bool tty, bool with_stdin, struct err *e);
 /* streams_settle() - after the launch: their ends are closed, the master has come, ours do not block. */
 int streams_settle(struct streams *s, bool tty, struct err *e);
 void streams_fini(struct streams *s);
 
-struct launch {				/* borrowed: */
+struct launch { /* borrowed: */
 	const char *id, *dir, *run_dir, *levels, *level;
-	const char *spec_text;		/* NULL: read from @run_dir */
+	const char *spec_text; /* NULL: read from @run_dir */
 	size_t spec_len;
-	int rootfs_fd;			/* -1: mounted anew from @dir's rootfs.json */
+	int rootfs_fd; /* -1: mounted anew from @dir's rootfs.json */
 	const struct streams *streams;
 	bool tty;
-					/* result: */
+	/* result: */
 	pid_t pid;
-	int pidfd;			/* owned by the caller */
+	int pidfd; /* owned by the caller */
 	uint64_t start_time;
 };
 
@@ -47,6 +53,7 @@ struct launch {				/* borrowed: */
 int launch(struct launch *l, int *ret_code, struct err *e);
 
 /* launch_remove() - what @level still holds of @id, if anything: processes killed, cgroups and state gone. */
-int launch_remove(const char *level, const char *levels, const char *id, uint64_t *ret_oom_kills, struct err *e);
+int launch_remove(const char *level, const char *levels, const char *id, uint64_t *ret_oom_kills,
+		  struct err *e);
 
 #endif

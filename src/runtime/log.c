@@ -18,13 +18,13 @@ struct reading {
 	const struct instance_log_query *q;
 	int (*line)(void *arg, const char *stream, nsec_t when, const char *text, size_t len);
 	void *arg;
-	struct buf rest;	/* an entry that has not ended yet */
-	int64_t skip;		/* entries still to be left out (tail) */
+	struct buf rest; /* an entry that has not ended yet */
+	int64_t skip;    /* entries still to be left out (tail) */
 };
 
 static int give(struct reading *rd, const char *entry, size_t len)
 {
-	auto_fini(arena) struct arena a = {0};
+	auto_fini(arena) struct arena a = { 0 };
 	struct json_doc doc = { .arena = &a };
 	struct json_at at = json_parse(&doc, entry, len);
 	const char *text = json_read_str(&at, "log"), *stream = json_read_str(&at, "stream");
@@ -32,7 +32,7 @@ static int give(struct reading *rd, const char *entry, size_t len)
 	nsec_t when;
 
 	if (json_finish(&doc) < 0 || !text || !stream || !time || time_parse_rfc3339(time, &when) < 0)
-		return 0;	/* cut short by a full disk or a kill */
+		return 0; /* cut short by a full disk or a kill */
 	if (rd->skip > 0) {
 		rd->skip--;
 		return 0;
@@ -53,7 +53,8 @@ static int read_on(struct reading *rd, int fd)
 			return (int)n;
 		rd->rest.len += (size_t)n;
 		entry = rd->rest.data;
-		while (r == 0 && (end = memchr(entry, '\n', rd->rest.len - (size_t)(entry - rd->rest.data)))) {
+		while (r == 0 &&
+		       (end = memchr(entry, '\n', rd->rest.len - (size_t)(entry - rd->rest.data)))) {
 			r = give(rd, entry, (size_t)(end - entry));
 			entry = end + 1;
 		}
@@ -103,7 +104,7 @@ static int open_all(int dir, int *fd, int max)
 
 static bool still_lives(struct runtime *rt, const char *id)
 {
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 
 	return instance_find(rt, id, &in, NULL) == 0 && instance__live(&in);
 }
@@ -159,11 +160,11 @@ static int read_files(struct reading *rd, int *fd, int n)
 }
 
 int instance_log(struct runtime *rt, const char *id, const struct instance_log_query *q,
-		 int (*line)(void *arg, const char *stream, nsec_t when, const char *text, size_t len), void *arg,
-		 struct err *e)
+		 int (*line)(void *arg, const char *stream, nsec_t when, const char *text, size_t len),
+		 void *arg, struct err *e)
 {
 	struct reading rd = { .q = q, .line = line, .arg = arg };
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	auto_free int *fd = calloc(FILES_MAX + 1, sizeof(int));
 	auto_free char *path = NULL;
 	auto_close int dir = -1;
@@ -180,7 +181,8 @@ int instance_log(struct runtime *rt, const char *id, const struct instance_log_q
 		return dir < 0 ? dir : err_sys(e, ENOMEM, "log");
 	if (q->follow && instance__live(&in)) {
 		notify = (int)SYS1(SYS_inotify_init1, IN_CLOEXEC);
-		if (notify < 0 || inotify_add_watch(notify, path, IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF) < 0)
+		if (notify < 0 ||
+		    inotify_add_watch(notify, path, IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF) < 0)
 			return err_sys(e, notify < 0 ? -notify : errno, "follow the log of '%s'", in.name);
 	}
 	n = open_all(dir, fd, FILES_MAX);

@@ -26,8 +26,11 @@ void logfile_fini(struct logfile *l)
 /* utf8_len() - bytes of the well-formed character at @s, 0 when it is none. */
 static size_t utf8_len(const unsigned char *s, size_t left)
 {
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
-		 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+	size_t n = s[0] < 0x80                 ? 1 :
+		   s[0] >= 0xc2 && s[0] < 0xe0 ? 2 :
+		   (s[0] & 0xf0) == 0xe0       ? 3 :
+		   s[0] >= 0xf0 && s[0] < 0xf5 ? 4 :
+						 0;
 
 	if (n == 0 || n > left)
 		return 0;
@@ -67,7 +70,7 @@ static void put_text(struct buf *b, const char *text, size_t len)
 			buf_puts(b, "\\ufffd");
 			n = 1;
 		} else if (n == 3 && s[i] == 0xe2 && s[i + 1] == 0x80 && (s[i + 2] & ~1) == 0xa8) {
-			buf_printf(b, "\\u202%c", s[i + 2] & 1 ? '9' : '8');	/* line ends to JavaScript */
+			buf_printf(b, "\\u202%c", s[i + 2] & 1 ? '9' : '8'); /* line ends to JavaScript */
 		} else {
 			buf_put(b, s + i, n);
 		}
@@ -80,8 +83,8 @@ static void put_entry(struct buf *b, enum logfile_stream stream, const char *tex
 
 	buf_puts(b, "{\"log\":\"");
 	put_text(b, text, len);
-	buf_printf(b, "\",\"stream\":\"%s\",\"time\":\"%s\"}\n", stream == LOGFILE_STDERR ? "stderr" : "stdout",
-		   time_rfc3339(when, time));
+	buf_printf(b, "\",\"stream\":\"%s\",\"time\":\"%s\"}\n",
+		   stream == LOGFILE_STDERR ? "stderr" : "stdout", time_rfc3339(when, time));
 }
 
 static void log_name(char *dst, size_t size, unsigned n)
@@ -98,7 +101,7 @@ static void rotate(struct logfile *l)
 	for (unsigned n = l->max_files - 1; n > 0; n--) {
 		log_name(from, sizeof(from), n - 1);
 		log_name(to, sizeof(to), n);
-		file_rename(l->dirfd, from, l->dirfd, to, 0);	/* the oldest is replaced */
+		file_rename(l->dirfd, from, l->dirfd, to, 0); /* the oldest is replaced */
 	}
 	if (l->max_files == 1)
 		file_unlink(l->dirfd, INSTANCE_LOG, 0);
@@ -115,22 +118,35 @@ static int open_log(struct logfile *l)
 	return 0;
 }
 
+/* fitting() - bytes of the whole lines that still fit; a line longer than the limit has a file of its own. */
+static size_t fitting(const struct logfile *l, const char *text, size_t len)
+{
+	size_t room = l->max_size > l->size ? l->max_size - l->size : 0;
+	const char *end;
+
+	if (!l->max_size || len <= room)
+		return len;
+	end = memrchr(text, '\n', room);
+	if (!end && l->size == 0)
+		end = memchr(text, '\n', len);
+	return end ? (size_t)(end - text) + 1 : 0;
+}
+
 static int write_out(struct logfile *l, const struct buf *b)
 {
 	int r = b->len == 0 ? 0 : buf_finish(b);
 
-	if (r < 0 || b->len == 0)
-		return r;
-	if (l->fd < 0)
-		r = open_log(l);
-	if (r >= 0 && l->max_size && l->size > 0 && l->size + b->len > l->max_size) {
-		rotate(l);
-		r = open_log(l);
+	for (size_t at = 0, n; at < b->len && r >= 0; at += n) {
+		if (l->fd < 0)
+			r = open_log(l);
+		n = r < 0 ? 0 : fitting(l, b->data + at, b->len - at);
+		if (n == 0 && r >= 0)
+			rotate(l);
+		if (n > 0)
+			r = file_write(l->fd, b->data + at, n);
+		if (r >= 0)
+			l->size += n;
 	}
-	if (r >= 0)
-		r = file_write(l->fd, b->data, b->len);
-	if (r >= 0)
-		l->size += b->len;
 	return r;
 }
 
@@ -157,7 +173,7 @@ static void end_partial(struct logfile *l, enum logfile_stream stream, struct bu
 
 int logfile_put(struct logfile *l, enum logfile_stream stream, const char *bytes, size_t len, nsec_t when)
 {
-	auto_fini(buf) struct buf b = {0};
+	auto_fini(buf) struct buf b = { 0 };
 	int r = 0;
 
 	if (l->max_files == 0)
@@ -169,7 +185,7 @@ int logfile_put(struct logfile *l, enum logfile_stream stream, const char *bytes
 		size_t n = end ? (size_t)(end - bytes) + 1 : most;
 
 		if (l->partial[stream].len == 0 && (end || n == LOGFILE_LINE_MAX)) {
-			put_entry(&b, stream, bytes, n, when);	/* the usual case: whole lines, not copied */
+			put_entry(&b, stream, bytes, n, when); /* the usual case: whole lines, not copied */
 		} else {
 			r = keep(l, stream, bytes, n);
 			if (r >= 0 && (end || l->partial[stream].len == LOGFILE_LINE_MAX))
@@ -183,7 +199,7 @@ int logfile_put(struct logfile *l, enum logfile_stream stream, const char *bytes
 
 int logfile_flush(struct logfile *l, nsec_t when)
 {
-	auto_fini(buf) struct buf b = {0};
+	auto_fini(buf) struct buf b = { 0 };
 
 	for (int i = 0; i < LOGFILE_STREAMS; i++)
 		end_partial(l, (enum logfile_stream)i, &b, when);

@@ -40,7 +40,7 @@ static int teardown(void **state)
 
 static void assert_file(const char *name, const char *want)
 {
-	struct buf b = {0};
+	struct buf b = { 0 };
 
 	assert_int_equal(file_slurp_at(dirfd_, name, &b, 1 << 20), 0);
 	assert_string_equal(buf_str(&b), want);
@@ -49,7 +49,9 @@ static void assert_file(const char *name, const char *want)
 
 static void test_logfile_writes_each_line_as_docker_does(void **state)
 {
-	static const struct { const char *in, *out; } row[] = {
+	static const struct {
+		const char *in, *out;
+	} row[] = {
 		{ "hello\n", "hello\\n" },
 		{ "a\"b\\c\t<&>\r\n", "a\\\"b\\\\c\\u0009\\u003c\\u0026\\u003e\\r\\n" },
 		{ "\xc3\xa4 \xf0\x9f\x98\x80\n", "\xc3\xa4 \xf0\x9f\x98\x80\\n" },
@@ -64,7 +66,9 @@ static void test_logfile_writes_each_line_as_docker_does(void **state)
 
 		logfile_init(&l, dirfd_, 1 << 20, 2);
 		assert_int_equal(logfile_put(&l, LOGFILE_STDERR, row[i].in, strlen(row[i].in), when), 0);
-		str_format(want, sizeof(want), "{\"log\":\"%s\",\"stream\":\"stderr\",\"time\":\"2026-11-21T05:11:30.014976466Z\"}\n",
+		str_format(want, sizeof(want),
+			   "{\"log\":\"%s\",\"stream\":\"stderr\",\"time\":\"2026-11-21T05:11:30."
+			   "014976466Z\"}\n",
 			   row[i].out);
 		assert_file("log.json", want);
 		logfile_fini(&l);
@@ -74,7 +78,7 @@ static void test_logfile_writes_each_line_as_docker_does(void **state)
 
 static void count(size_t *ret_entries, size_t *ret_ended, size_t *ret_bytes)
 {
-	struct buf b = {0};
+	struct buf b = { 0 };
 	char *line, *end;
 
 	*ret_entries = *ret_ended = *ret_bytes = 0;
@@ -101,7 +105,7 @@ static void test_logfile_joins_pieces_and_splits_long_lines(void **state)
 	memset(big, 'y', sizeof(big) - 1);
 	big[sizeof(big) - 1] = '\n';
 	logfile_init(&l, dirfd_, 1 << 22, 2);
-	for (size_t at = 0, n = 1; at < sizeof(big); at += n, n = n * 3 + 1) {	/* uneven pieces */
+	for (size_t at = 0, n = 1; at < sizeof(big); at += n, n = n * 3 + 1) { /* uneven pieces */
 		if (n > sizeof(big) - at)
 			n = sizeof(big) - at;
 		assert_int_equal(logfile_put(&l, LOGFILE_STDOUT, big + at, n, when), 0);
@@ -112,7 +116,7 @@ static void test_logfile_joins_pieces_and_splits_long_lines(void **state)
 	assert_int_equal(entries, 50001 / LOGFILE_LINE_MAX + 1 + 1);
 	assert_int_equal(ended, 1);
 	assert_int_equal(bytes, sizeof(big) + 6);
-	assert_null(l.partial[LOGFILE_STDOUT].text);	/* nothing is held at rest */
+	assert_null(l.partial[LOGFILE_STDOUT].text); /* nothing is held at rest */
 	logfile_fini(&l);
 	unlinkat(dirfd_, "log.json", 0);
 }
@@ -139,7 +143,7 @@ static void test_logfile_rotates_and_keeps_so_many(void **state)
 	logfile_init(&l, dirfd_, 200, 0);
 	assert_int_equal(unlinkat(dirfd_, "log.json", 0), 0);
 	assert_int_equal(logfile_put(&l, LOGFILE_STDOUT, "x\n", 2, when), 0);
-	assert_int_equal(fstatat(dirfd_, "log.json", &st, 0), -1);	/* driver none */
+	assert_int_equal(fstatat(dirfd_, "log.json", &st, 0), -1); /* driver none */
 	logfile_fini(&l);
 }
 

@@ -12,9 +12,14 @@
 
 static void test_name_refuses_what_docker_refuses(void **state)
 {
-	static const struct { const char *name; int rc; } row[] = {
-		{ "a1", 0 }, { "web-1.x_y", 0 }, { "0x", 0 }, { "a", -EINVAL }, { "", -EINVAL }, { "-ab", -EINVAL },
-		{ ".ab", -EINVAL }, { "a/b", -EINVAL }, { "a b", -EINVAL }, { "a\nb", -EINVAL }, { "\xc3\xa4x", -EINVAL },
+	static const struct {
+		const char *name;
+		int rc;
+	} row[] = {
+		{ "a1", 0 },         { "web-1.x_y", 0 },       { "0x", 0 },
+		{ "a", -EINVAL },    { "", -EINVAL },          { "-ab", -EINVAL },
+		{ ".ab", -EINVAL },  { "a/b", -EINVAL },       { "a b", -EINVAL },
+		{ "a\nb", -EINVAL }, { "\xc3\xa4x", -EINVAL },
 	};
 	char longest[NAME_MAX_BYTES + 2];
 

@@ -15,7 +15,7 @@ static int put_file(int dirfd, const char *name, const struct buf *text, struct 
 	int r = fd;
 
 	if (r >= 0)
-		r = fchmod(fd, 0644) < 0 ? -errno : 0;	/* whatever the umask */
+		r = fchmod(fd, 0644) < 0 ? -errno : 0; /* whatever the umask */
 	if (r >= 0)
 		r = buf_finish(text);
 	if (r >= 0)
@@ -29,7 +29,8 @@ static void put_extra(struct buf *b, const json_t *list)
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(list, i, one) {
+	json_array_foreach(list, i, one)
+	{
 		const char *text = json_string_value(one);
 		size_t len = text ? strcspn(text, ":=") : 0;
 
@@ -40,12 +41,13 @@ static void put_extra(struct buf *b, const json_t *list)
 
 static int write_hosts(int dirfd, const json_t *host, bool shared, struct err *e)
 {
-	auto_fini(buf) struct buf b = {0};
+	auto_fini(buf) struct buf b = { 0 };
 
 	if (shared)
 		file_slurp_at(AT_FDCWD, "/etc/hosts", &b, HOST_FILE_MAX);
 	if (b.len == 0)
-		buf_puts(&b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n"
+		buf_puts(&b, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost "
+			     "ip6-loopback\nfe00::\tip6-localnet\n"
 			     "ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
 	put_extra(&b, json_object_get(host, "ExtraHosts"));
 	return put_file(dirfd, "hosts", &b, e);
@@ -54,14 +56,13 @@ static int write_hosts(int dirfd, const json_t *host, bool shared, struct err *e
 static int write_resolv(int dirfd, const json_t *host, bool shared, struct err *e)
 {
 	const json_t *dns = json_object_get(host, "Dns");
-	auto_fini(buf) struct buf b = {0};
+	auto_fini(buf) struct buf b = { 0 };
 	json_t *one;
 	size_t i;
 
 	if (shared && json_array_size(dns) == 0)
 		file_slurp_at(AT_FDCWD, "/etc/resolv.conf", &b, HOST_FILE_MAX);
-	json_array_foreach(dns, i, one)
-		buf_printf(&b, "nameserver %s\n", json_string_value(one));
+	json_array_foreach(dns, i, one) buf_printf(&b, "nameserver %s\n", json_string_value(one));
 	return put_file(dirfd, "resolv.conf", &b, e);
 }
 
@@ -70,7 +71,7 @@ int names_write(int dirfd, const json_t *config, struct err *e)
 	const json_t *host = json_object_get(config, "HostConfig");
 	const char *hostname = instance__str(config, "Config", "Hostname");
 	bool shared = str_eq(instance__str(host, NULL, "NetworkMode"), "host");
-	auto_fini(buf) struct buf line = {0};
+	auto_fini(buf) struct buf line = { 0 };
 	int r = write_hosts(dirfd, host, shared, e);
 
 	if (r >= 0)

@@ -7,7 +7,8 @@
 
 struct err;
 
-/* names_write() - the three files, new ones, in @dirfd. Without a network there is only the loopback, and no server unless --dns. */
+/* names_write() - the three files, new ones, in @dirfd. Without a network there is only the loopback, and no
+ * server unless --dns. */
 int names_write(int dirfd, const json_t *config, struct err *e);
 
 #endif

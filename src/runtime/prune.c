@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "base/guard.h"
+#include "runtime/build_internal.h"
 #include "runtime/config.h"
 #include "runtime/launch.h"
 #include "runtime/runtime_internal.h"
@@ -30,7 +31,8 @@ static int names_in(int dirfd, const char *path, struct strv *names)
 
 static bool is_id(const char *name)
 {
-	return strlen(name) == INSTANCE_ID_SIZE - 1 && strspn(name, "0123456789abcdef") == INSTANCE_ID_SIZE - 1;
+	return strlen(name) == INSTANCE_ID_SIZE - 1 &&
+	       strspn(name, "0123456789abcdef") == INSTANCE_ID_SIZE - 1;
 }
 
 static bool has_row(struct runtime *rt, const char *id)
@@ -40,7 +42,7 @@ static bool has_row(struct runtime *rt, const char *id)
 
 	if (q)
 		sqlite3_reset(q);
-	return r != 0;	/* a database that cannot be asked does not make anything garbage */
+	return r != 0; /* a database that cannot be asked does not make anything garbage */
 }
 
 /* sweep_dir() - one directory below "instances". Return: 1 when it was removed. */
@@ -52,7 +54,7 @@ static int sweep_dir(struct runtime *rt, int all, const char *id)
 	if (dir < 0)
 		return 0;
 	lock = runtime__lock(dir, false, NULL);
-	if (lock < 0 || has_row(rt, id))	/* locked: it is being made or removed just now */
+	if (lock < 0 || has_row(rt, id)) /* locked: it is being made or removed just now */
 		return 0;
 	config_forget_volumes(rt, dir);
 	return file_remove_tree(all, id, NULL) == 0;
@@ -61,14 +63,14 @@ static int sweep_dir(struct runtime *rt, int all, const char *id)
 static int sweep_dirs(struct runtime *rt, struct err *e)
 {
 	auto_close int all = file_open(store_rootfd(rt->store), "instances", O_RDONLY | O_DIRECTORY, 0);
-	auto_fini(strv) struct strv ids = {0};
+	auto_fini(strv) struct strv ids = { 0 };
 	int n = 0, r = all < 0 ? all : file_lock(all, true, true);
 
 	if (r >= 0)
 		r = names_in(all, ".", &ids);
 	if (r < 0)
 		return err_sys(e, -r, "%s/instances", rt->root);
-	file_lock(all, false, true);	/* who makes one from now on is not in our list */
+	file_lock(all, false, true); /* who makes one from now on is not in our list */
 	for (size_t i = 0; i < ids.len; i++)
 		n += is_id(ids.item[i]) ? sweep_dir(rt, all, ids.item[i]) : 0;
 	return n;
@@ -85,26 +87,28 @@ static const char *level_of(const struct instance *in)
 /* sweep_run() - state and run directories of instances that have no shim. */
 static int sweep_run(struct runtime *rt, const char *where, bool level, struct err *e)
 {
-	auto_fini(strv) struct strv ids = {0};
+	auto_fini(strv) struct strv ids = { 0 };
 	int n = 0, r = names_in(rt->run_fd, where, &ids);
 
 	if (r < 0)
 		return err_sys(e, -r, "%s/%s", rt->run_root, where);
 	for (size_t i = 0; i < ids.len; i++) {
-		auto_fini(instance) struct instance in = {0};
+		auto_fini(instance) struct instance in = { 0 };
 		auto_close int dir = runtime__dir(rt, ids.item[i], NULL);
 		auto_close int lock = dir < 0 ? -1 : runtime__lock(dir, false, NULL);
 		char path[32 + INSTANCE_ID_SIZE];
 
-		if (!is_id(ids.item[i]) || (dir >= 0 && lock < 0))	/* the level's own affair; just being started */
+		if (!is_id(ids.item[i]) ||
+		    (dir >= 0 && lock < 0)) /* the level's own affair; just being started */
 			continue;
-		if (instance_find(rt, ids.item[i], &in, NULL) == 0 && instance__live(&in))
+		if (instance_find(rt, ids.item[i], &in, NULL) == 0 && instance__stirs(rt, &in))
 			continue;
 		str_format(path, sizeof(path), "%s/%s", where, ids.item[i]);
 		if (level) {
 			r = launch_remove(level_of(&in), rt->levels, ids.item[i], NULL, e);
 			if (r < 0)
-				file_remove_tree(rt->run_fd, path, NULL);	/* state nobody can read keeps nothing alive */
+				file_remove_tree(rt->run_fd, path,
+						 NULL); /* state nobody can read keeps nothing alive */
 		} else {
 			file_remove_tree(rt->run_fd, path, NULL);
 		}
@@ -114,7 +118,10 @@ static int sweep_run(struct runtime *rt, const char *where, bool level, struct e
 }
 
 /* sweep_rm() - --rm instances whose end nobody was there to see. */
-struct sweep_rm { struct runtime *rt; struct strv ids; };
+struct sweep_rm {
+	struct runtime *rt;
+	struct strv ids;
+};
 
 static int note_rm(void *arg, const struct instance *in)
 {
@@ -145,10 +152,15 @@ int runtime_sweep(struct runtime *rt, struct err *e)
 		r = sweep_run(rt, RUNTIME_SHIM_DIR, false, e);
 	if (r >= 0)
 		r = sweep_dirs(rt, e);
+	if (r >= 0)
+		build__sweep(rt->store);
 	return r < 0 ? r : 0;
 }
 
-struct pruning { struct runtime *rt; struct strv ids; };
+struct pruning {
+	struct runtime *rt;
+	struct strv ids;
+};
 
 static int note_stopped(void *arg, const struct instance *in)
 {
@@ -162,13 +174,15 @@ static int note_stopped(void *arg, const struct instance *in)
 /* tree_bytes() - what a directory holds; mounts and links are not followed. */
 static uint64_t tree_bytes(int dirfd, const char *name)
 {
-	auto_fini(strv) struct strv names = {0};
+	auto_fini(strv) struct strv names = { 0 };
 	auto_close int fd = file_open(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	uint64_t sum = 0;
 	struct stat st;
 
 	if (fd < 0)
-		return file_fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+		return file_fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ?
+			       (uint64_t)st.st_blocks * 512 :
+			       0;
 	names_in(fd, ".", &names);
 	for (size_t i = 0; i < names.len; i++)
 		sum += tree_bytes(fd, names.item[i]);
@@ -189,7 +203,7 @@ int runtime_prune(struct runtime *rt, bool stopped, struct strv *told, uint64_t 
 		str_format(path, sizeof(path), "instances/%s", p.ids.item[i]);
 		bytes = tree_bytes(store_rootfd(rt->store), path);
 		r = instance_remove(rt, p.ids.item[i], false, false, e);
-		if (r == -ENOENT || r == -EBUSY) {	/* removed or started meanwhile */
+		if (r == -ENOENT || r == -EBUSY) { /* removed or started meanwhile */
 			r = 0;
 			continue;
 		}

@@ -6,10 +6,13 @@
 
 #include "base/str.h"
 
-static const nsec_t first_ns = 100 * NSEC_PER_MSEC, most_ns = 60 * NSEC_PER_SEC, lived_well_ns = 10 * NSEC_PER_SEC;
+static const nsec_t first_ns = 100 * NSEC_PER_MSEC, most_ns = 60 * NSEC_PER_SEC,
+		    lived_well_ns = 10 * NSEC_PER_SEC;
 
 static const char *const policy_name[RESTART_POLICY_COUNT] = {
-	[RESTART_NO] = "no", [RESTART_ON_FAILURE] = "on-failure", [RESTART_UNLESS_STOPPED] = "unless-stopped",
+	[RESTART_NO] = "no",
+	[RESTART_ON_FAILURE] = "on-failure",
+	[RESTART_UNLESS_STOPPED] = "unless-stopped",
 	[RESTART_ALWAYS] = "always",
 };
 

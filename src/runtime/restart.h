@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* restart.h - restart policies with Docker's back-off: 100 ms, doubled each time up to a minute, anew after 10 s of life */
+/* restart.h - restart policies with Docker's back-off: 100 ms, doubled each time up to a minute, anew after
+ * 10 s of life */
 #ifndef RUNTIME_RESTART_H
 #define RUNTIME_RESTART_H
 
@@ -7,13 +8,19 @@
 
 #include "base/time.h"
 
-enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED, RESTART_ALWAYS, RESTART_POLICY_COUNT };
+enum restart_policy {
+	RESTART_NO,
+	RESTART_ON_FAILURE,
+	RESTART_UNLESS_STOPPED,
+	RESTART_ALWAYS,
+	RESTART_POLICY_COUNT
+};
 
 struct restart {
 	enum restart_policy policy;
-	int max_tries;		/* on-failure: 0 is no bound */
-	int tries;		/* so far */
-	nsec_t delay_ns;	/* the last one */
+	int max_tries;   /* on-failure: 0 is no bound */
+	int tries;       /* so far */
+	nsec_t delay_ns; /* the last one */
 };
 
 /* restart_policy() - by name; NULL and "" are "no". Return: -EINVAL for another word. */

@@ -10,11 +10,19 @@
 
 static void test_restart_follows_its_policy(void **state)
 {
-	static const struct { enum restart_policy policy; int code; bool stopped, again; } row[] = {
-		{ RESTART_NO, 1, false, false },		{ RESTART_NO, 0, false, false },
-		{ RESTART_ON_FAILURE, 0, false, false },	{ RESTART_ON_FAILURE, 1, false, true },
-		{ RESTART_ON_FAILURE, 1, true, false },		{ RESTART_ALWAYS, 0, false, true },
-		{ RESTART_ALWAYS, 1, true, false },		{ RESTART_UNLESS_STOPPED, 0, false, true },
+	static const struct {
+		enum restart_policy policy;
+		int code;
+		bool stopped, again;
+	} row[] = {
+		{ RESTART_NO, 1, false, false },
+		{ RESTART_NO, 0, false, false },
+		{ RESTART_ON_FAILURE, 0, false, false },
+		{ RESTART_ON_FAILURE, 1, false, true },
+		{ RESTART_ON_FAILURE, 1, true, false },
+		{ RESTART_ALWAYS, 0, false, true },
+		{ RESTART_ALWAYS, 1, true, false },
+		{ RESTART_UNLESS_STOPPED, 0, false, true },
 		{ RESTART_UNLESS_STOPPED, 0, true, false },
 	};
 

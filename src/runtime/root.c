@@ -9,7 +9,7 @@
 int instance_root(struct runtime *rt, const char *id, struct err *e)
 {
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	auto_free char *dir = NULL;
 	int r = instance_find(rt, id, &in, e);
 
@@ -25,7 +25,7 @@ int instance_root(struct runtime *rt, const char *id, struct err *e)
 
 int instance_upper(struct runtime *rt, const char *id, struct err *e)
 {
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	auto_close int dir = -1;
 	int fd, r = instance_find(rt, id, &in, e);
 
@@ -41,7 +41,7 @@ int instance_upper(struct runtime *rt, const char *id, struct err *e)
 int instance_pids(struct runtime *rt, const char *id, pid_t **ret_pids, size_t *ret_n, struct err *e)
 {
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	int r = instance_find(rt, id, &in, e);
 
 	if (r >= 0)
@@ -54,7 +54,7 @@ int instance_pids(struct runtime *rt, const char *id, pid_t **ret_pids, size_t *
 int instance_usage(struct runtime *rt, const char *id, struct iso_usage *ret_u, struct err *e)
 {
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	int r = instance_find(rt, id, &in, e);
 
 	if (r >= 0)

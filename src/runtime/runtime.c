@@ -10,7 +10,8 @@
 #include "sys/sock.h"
 
 static const char schema[] =
-	"CREATE TABLE IF NOT EXISTS instance(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image TEXT NOT NULL,"
+	"CREATE TABLE IF NOT EXISTS instance(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image TEXT NOT "
+	"NULL,"
 	" image_id TEXT NOT NULL, created_ns INTEGER NOT NULL, config TEXT NOT NULL) WITHOUT ROWID;";
 
 static sqlite3_stmt *query(struct runtime *rt, struct err *e, const char *sql, const char *types, va_list ap)
@@ -50,15 +51,18 @@ int runtime__step(struct runtime *rt, sqlite3_stmt *q, struct err *e)
 		sqlite3_reset(q);
 		return 0;
 	}
-	err_set(e, (rc & 0xff) == SQLITE_CONSTRAINT ? EEXIST : (rc & 0xff) == SQLITE_FULL ? ENOSPC : EIO, "%s/hull.db: %s",
-		rt->root, sqlite3_errmsg(store_db(rt->store)));
+	err_set(e,
+		(rc & 0xff) == SQLITE_CONSTRAINT ? EEXIST :
+		(rc & 0xff) == SQLITE_FULL       ? ENOSPC :
+						   EIO,
+		"%s/hull.db: %s", rt->root, sqlite3_errmsg(store_db(rt->store)));
 	sqlite3_reset(q);
 	return (rc & 0xff) == SQLITE_CONSTRAINT ? -EEXIST : (rc & 0xff) == SQLITE_FULL ? -ENOSPC : -EIO;
 }
 
 int runtime__run(struct runtime *rt, struct err *e, const char *sql, const char *types, ...)
 {
-	struct err mine = {0};
+	struct err mine = { 0 };
 	sqlite3_stmt *q;
 	va_list ap;
 	int r;
@@ -76,7 +80,8 @@ int runtime__run(struct runtime *rt, struct err *e, const char *sql, const char 
 static bool image_in_use(void *arg, const char *image_id, char *ret_by, size_t size)
 {
 	struct runtime *rt = arg;
-	sqlite3_stmt *q = runtime__query(rt, NULL, "SELECT id FROM instance WHERE image_id = ? LIMIT 1", "s", image_id);
+	sqlite3_stmt *q =
+		runtime__query(rt, NULL, "SELECT id FROM instance WHERE image_id = ? LIMIT 1", "s", image_id);
 	bool found = q && runtime__step(rt, q, NULL) == 1;
 
 	if (found)
@@ -86,19 +91,22 @@ static bool image_in_use(void *arg, const char *image_id, char *ret_by, size_t s
 	return found;
 }
 
-/* volume_in_use() - which instance mounts it? "Name" is what JSON text has in front of a volume's, and of nothing else's of this form. */
+/* volume_in_use() - which instance mounts it? "Name" is what JSON text has in front of a volume's, and of
+ * nothing else's of this form. */
 static bool volume_in_use(void *arg, const char *volume, char *ret_by, size_t size)
 {
 	struct runtime *rt = arg;
 	auto_free char *part = str_printf("\"Name\":\"%s\",\"Driver\":", volume);
-	sqlite3_stmt *q = part ? runtime__query(rt, NULL, "SELECT id FROM instance WHERE instr(config, ?) LIMIT 1", "s", part)
-			       : NULL;
+	sqlite3_stmt *q =
+		part ? runtime__query(rt, NULL, "SELECT id FROM instance WHERE instr(config, ?) LIMIT 1", "s",
+				      part) :
+		       NULL;
 	int r = q ? runtime__step(rt, q, NULL) : -ENOMEM;
 
 	str_format(ret_by, size, "%.12s", r == 1 ? (const char *)sqlite3_column_text(q, 0) : "");
 	if (q)
 		sqlite3_reset(q);
-	return r != 0;	/* who cannot be asked is not overruled */
+	return r != 0; /* who cannot be asked is not overruled */
 }
 
 static int run_dir_open(struct runtime *rt, struct err *e)
@@ -146,6 +154,22 @@ static char *absolute(const char *path)
 	return here ? str_printf("%s/%s", here, path) : NULL;
 }
 
+int runtime_roots(const char *root, const char *run_root, char **ret_root, char **ret_run_root, struct err *e)
+{
+	auto_free char *own =
+		root ? absolute(root) : default_dir("/var/lib/hull", "XDG_DATA_HOME", ".local/share");
+	/* A root of one's own has its own run directory, so that `--root` alone keeps two of them apart. */
+	auto_free char *run = run_root    ? absolute(run_root) :
+			      root && own ? str_printf("%s/run", own) :
+					    default_dir("/run/hull", "XDG_RUNTIME_DIR", NULL);
+
+	if (!own || !run)
+		return err_sys(e, ENOMEM, "open the store");
+	*ret_root = TAKE_PTR(own);
+	*ret_run_root = TAKE_PTR(run);
+	return 0;
+}
+
 int runtime_open(struct runtime **ret_rt, const char *root, const char *run_root, struct err *e)
 {
 	struct runtime *rt = calloc(1, sizeof(*rt));
@@ -153,13 +177,12 @@ int runtime_open(struct runtime **ret_rt, const char *root, const char *run_root
 
 	if (!rt)
 		return err_sys(e, ENOMEM, "open the store");
-	rt->run_fd = -1;
-	rt->root = root ? absolute(root) : default_dir("/var/lib/hull", "XDG_DATA_HOME", ".local/share");
-	/* A root of one's own has its own run directory, so that `--root` alone keeps two of them apart. */
-	rt->run_root = run_root ? absolute(run_root) : root && rt->root ? str_printf("%s/run", rt->root)
-								    : default_dir("/run/hull", "XDG_RUNTIME_DIR", NULL);
-	rt->levels = rt->run_root ? str_printf("%s/%s", rt->run_root, RUNTIME_LEVEL_DIR) : NULL;
-	r = rt->root && rt->levels ? store_open(&rt->store, rt->root, e) : err_sys(e, ENOMEM, "open the store");
+	rt->run_fd = rt->fresh_lock = -1;
+	r = runtime_roots(root, run_root, &rt->root, &rt->run_root, e);
+	if (r >= 0 && !(rt->levels = str_printf("%s/%s", rt->run_root, RUNTIME_LEVEL_DIR)))
+		r = err_sys(e, ENOMEM, "open the store");
+	if (r >= 0)
+		r = store_open(&rt->store, rt->root, e);
 	if (r >= 0)
 		r = run_dir_open(rt, e);
 	if (r >= 0)
@@ -179,6 +202,7 @@ void runtime_close(struct runtime *rt)
 	if (!rt)
 		return;
 	store_close(rt->store);
+	fd_close(&rt->fresh_lock);
 	fd_close(&rt->run_fd);
 	free(rt->levels);
 	free(rt->run_root);
@@ -220,6 +244,12 @@ int runtime__lock(int dirfd, bool wait, struct err *e)
 	return TAKE_FD(fd);
 }
 
+int runtime__lock_of(struct runtime *rt, const char *id, int dirfd, struct err *e)
+{
+	return rt->fresh_lock >= 0 && str_eq(rt->fresh_id, id) ? TAKE_FD(rt->fresh_lock) :
+								 runtime__lock(dirfd, true, e);
+}
+
 const char *runtime__run_path(const char *id, char *dst)
 {
 	str_format(dst, RUN_PATH_SIZE, RUNTIME_SHIM_DIR "/%s", id);
@@ -232,4 +262,12 @@ int runtime__shim(const struct runtime *rt, const char *id)
 
 	str_format(path, sizeof(path), RUNTIME_SHIM_DIR "/%s/" INSTANCE_SOCKET, id);
 	return sock_connect_at(rt->run_fd, path, SOCK_SEQPACKET);
+}
+
+pid_t runtime__shim_pid(const struct runtime *rt, const char *id)
+{
+	auto_close int sock = runtime__shim(rt, id);
+	pid_t pid = 0;
+
+	return sock >= 0 && sock_peer_pid(sock, &pid) == 0 ? pid : 0;
 }

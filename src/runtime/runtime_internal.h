@@ -9,46 +9,59 @@
 
 enum {
 	INSTANCE_ID_SIZE = 65,
-	INSTANCE_TEXT_MAX = 4 << 20,	/* bytes; a larger state, specification or configuration file is refused */
+	INSTANCE_TEXT_MAX =
+		4 << 20, /* bytes; a larger state, specification or configuration file is refused */
 };
 
 struct runtime {
-	struct store *store;	/* owned */
-	char *root, *run_root;	/* owned, absolute */
-	int run_fd;		/* owned */
-	char *levels;		/* owned; "<run>/level": the levels' own states */
+	struct store *store;   /* owned */
+	char *root, *run_root; /* owned, absolute */
+	int fresh_lock; /* owned: of the instance this command has just made, see runtime__lock_of(); -1 */
+	char fresh_id[INSTANCE_ID_SIZE];
+	int run_fd;   /* owned */
+	char *levels; /* owned; "<run>/level": the levels' own states */
 };
 
-/* In the run directory: "level/<id>" is the level's own, "shim/<id>" a directory for as long as there is a shim. */
+/* In the run directory: "level/<id>" is the level's own, "shim/<id>" a directory for as long as there is a
+ * shim. */
 #define RUNTIME_LEVEL_DIR "level"
-#define RUNTIME_SHIM_DIR "shim"
+#define RUNTIME_SHIM_DIR  "shim"
 
 /* In "<run>/shim/<id>": made by each start, memory on most machines. Also hosts, hostname and resolv.conf. */
 #define INSTANCE_SOCKET "sock"
-#define INSTANCE_SPEC "spec.json"
-#define INSTANCE_SHIM "shim.json"
+#define INSTANCE_SPEC   "spec.json"
+#define INSTANCE_SHIM   "shim.json"
 
 /* In an instance's directory. */
-#define INSTANCE_ROOTFS "rootfs.json"
-#define INSTANCE_STATE "state.json"
-#define INSTANCE_LOG "log.json"
-#define INSTANCE_LOCK "lock"
-#define INSTANCE_VOLUMES "volumes"	/* its anonymous volumes, a line each; gone when they stay after `rm` */
+#define INSTANCE_ROOTFS  "rootfs.json"
+#define INSTANCE_STATE   "state.json"
+#define INSTANCE_LOG     "log.json"
+#define INSTANCE_LOCK    "lock"
+#define INSTANCE_VOLUMES "volumes" /* its anonymous volumes, a line each; gone when they stay after `rm` */
 
-/* runtime__query() - a prepared statement with its parameters bound: 's' const char *, 'i' int64_t. NULL with @e set. */
+/* runtime__query() - a prepared statement with its parameters bound: 's' const char *, 'i' int64_t. NULL with
+ * @e set. */
 sqlite3_stmt *runtime__query(struct runtime *rt, struct err *e, const char *sql, const char *types, ...);
 /* runtime__step() - 1: a row; 0: no more (then reset); -errno. */
 int runtime__step(struct runtime *rt, sqlite3_stmt *q, struct err *e);
 int runtime__run(struct runtime *rt, struct err *e, const char *sql, const char *types, ...);
 
-char *runtime__path(const struct runtime *rt, const char *id);	/* "<root>/instances/<id>"; caller frees */
-int runtime__dir(const struct runtime *rt, const char *id, struct err *e);	/* descriptor of that; caller closes */
+char *runtime__path(const struct runtime *rt, const char *id); /* "<root>/instances/<id>"; caller frees */
+int runtime__dir(const struct runtime *rt, const char *id,
+		 struct err *e); /* descriptor of that; caller closes */
 
 /**
- * runtime__lock() - the instance's lock, held until the descriptor is closed: start, rm, rename, update exclude each other
- * Return: descriptor; -EWOULDBLOCK when !@wait and another command has it; -ENOENT: no such directory
+ * runtime__lock() - the instance's lock, held until the descriptor is closed: start, rm, rename, update
+ * exclude each other
+ * Return: descriptor; -EWOULDBLOCK when !@wait and another command has it; -ENOENT: no
+ * such directory
  */
 int runtime__lock(int dirfd, bool wait, struct err *e);
+/*
+ * runtime__lock_of() - the same, waiting, of an instance that this very command may have made
+ * Who has made one keeps its lock until it is started, so that no prune takes it for one that nobody wants.
+ */
+int runtime__lock_of(struct runtime *rt, const char *id, int dirfd, struct err *e);
 
 /* runtime__run_path() - "shim/<id>", relative to the run directory. */
 enum { RUN_PATH_SIZE = 16 + INSTANCE_ID_SIZE };
@@ -56,22 +69,28 @@ const char *runtime__run_path(const char *id, char *dst);
 
 /* runtime__shim() - connect to the instance's shim. -ENOENT, -ECONNREFUSED: there is none. */
 int runtime__shim(const struct runtime *rt, const char *id);
+/* runtime__shim_pid() - its process, also when state.json cannot tell; 0: there is none. */
+pid_t runtime__shim_pid(const struct runtime *rt, const char *id);
 
 /* instance__level() - the level the instance is for. */
 const struct iso_ops *instance__level(const struct instance *in, struct err *e);
 /* instance__iso() - its workload, opened; -ENOENT when there is none. */
 int instance__iso(struct runtime *rt, const struct instance *in, struct iso **ret_i, struct err *e);
-bool instance__live(const struct instance *in);		/* running, paused or restarting, with its shim */
+/* instance__stirs() - live, or something of it that only looks dead: a shim whose state is damaged, a workload without shim. */
+bool instance__stirs(const struct runtime *rt, const struct instance *in);
+bool instance__live(const struct instance *in); /* running, paused or restarting, with its shim */
 int instance__need_live(const struct instance *in, const char *what, struct err *e);
 /* instance__reread() - its state as it is now. */
 int instance__reread(struct instance *in, int dirfd, struct err *e);
 /* instance__save() - write @in's configuration back to its row. */
 int instance__save(struct runtime *rt, const struct instance *in, struct err *e);
 
-/* Members of the configuration by Docker's path: instance__get(config, "HostConfig", "Init"); NULL when absent. */
+/* Members of the configuration by Docker's path: instance__get(config, "HostConfig", "Init"); NULL when
+ * absent. */
 json_t *instance__get(const json_t *config, const char *object, const char *key);
-const char *instance__str(const json_t *config, const char *object, const char *key);	/* NULL when absent or "" */
-int64_t instance__int(const json_t *config, const char *object, const char *key);	/* 0 when absent */
+const char *instance__str(const json_t *config, const char *object,
+			  const char *key);                                       /* NULL when absent or "" */
+int64_t instance__int(const json_t *config, const char *object, const char *key); /* 0 when absent */
 bool instance__bool(const json_t *config, const char *object, const char *key);
 
 static inline void json_decrefp_(json_t **p)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* seccomp_convert.c - a profile as `--security-opt seccomp=FILE` takes it: OCI's form, or Docker's with conditions */
+/* seccomp_convert.c - a profile as `--security-opt seccomp=FILE` takes it: OCI's form, or Docker's with
+ * conditions */
 #include "base/err.h"
 #include "base/guard.h"
 #include "fmt/oci.h"
@@ -12,7 +13,8 @@ static bool any_cap(const json_t *list, uint64_t caps, bool all)
 	size_t i, n = json_array_size(list), hit = 0;
 	json_t *one;
 
-	json_array_foreach(list, i, one) {
+	json_array_foreach(list, i, one)
+	{
 		int cap = oci_cap_from_name(json_string_value(one) ? json_string_value(one) : "");
 
 		hit += cap >= 0 && (caps & 1ULL << cap);
@@ -25,10 +27,9 @@ static bool any_arch(const json_t *list)
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(list, i, one)
-		if (str_eq(json_string_value(one), "amd64") || str_eq(json_string_value(one), "x86") ||
-		    str_eq(json_string_value(one), "x32"))
-			return true;
+	json_array_foreach(list, i, one) if (str_eq(json_string_value(one), "amd64") ||
+					     str_eq(json_string_value(one), "x86") ||
+					     str_eq(json_string_value(one), "x32")) return true;
 	return false;
 }
 
@@ -52,7 +53,8 @@ static void set_arches(json_t *to, const json_t *profile)
 	json_t *list = json_array(), *one;
 	size_t i;
 
-	json_array_foreach(json_object_get(profile, "archMap"), i, one) {
+	json_array_foreach(json_object_get(profile, "archMap"), i, one)
+	{
 		if (!str_eq(instance__str(one, NULL, "architecture"), "SCMP_ARCH_X86_64"))
 			continue;
 		json_array_append(list, json_object_get(one, "architecture"));
@@ -66,7 +68,7 @@ static void add_rule(json_t *list, const json_t *rule)
 	json_t *copy = json_deep_copy(rule);
 	json_t *name = json_object_get(copy, "name");
 
-	if (name)	/* the form of long ago */
+	if (name) /* the form of long ago */
 		json_object_set_new(copy, "names", json_pack("[O]", name));
 	json_object_del(copy, "name");
 	json_object_del(copy, "includes");
@@ -87,9 +89,8 @@ int spec_seccomp_convert(const json_t *profile, uint64_t caps, json_t **ret, str
 	}
 	to = json_deep_copy(profile);
 	json_object_set_new(to, "syscalls", rules);
-	json_array_foreach(json_object_get(profile, "syscalls"), i, rule)
-		if (json_is_object(rule) && applies(rule, caps))
-			add_rule(rules, rule);
+	json_array_foreach(json_object_get(profile, "syscalls"), i,
+			   rule) if (json_is_object(rule) && applies(rule, caps)) add_rule(rules, rule);
 	if (json_object_get(profile, "archMap"))
 		set_arches(to, profile);
 	json_object_del(to, "archMap");

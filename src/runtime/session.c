@@ -16,7 +16,7 @@
 enum { CHUNK = 16384 };
 
 struct session_terminal {
-	int fd;			/* borrowed */
+	int fd; /* borrowed */
 	struct termios saved;
 };
 
@@ -25,7 +25,7 @@ struct carry {
 	struct session *s;
 	unsigned char keys[SESSION_KEYS_MAX];
 	int n_keys, key_at;
-	int sigfd;		/* owned */
+	int sigfd; /* owned */
 	char pending[CHUNK];
 	size_t pending_len;
 	bool in_open, end_pending;
@@ -52,11 +52,11 @@ static int key_byte(const char *word, unsigned char *ret)
 
 int session_keys(const char *text, unsigned char keys[SESSION_KEYS_MAX], struct err *e)
 {
-	auto_fini(strv) struct strv word = {0};
+	auto_fini(strv) struct strv word = { 0 };
 	int n = 0;
 
 	strv_split(&word, text ? text : "ctrl-p,ctrl-q", ',');
-	if (text && !*text)	/* "": there is no way to detach */
+	if (text && !*text) /* "": there is no way to detach */
 		return 0;
 	for (size_t i = 0; i < word.len; i++) {
 		if (n == SESSION_KEYS_MAX || key_byte(word.item[i], &keys[n]) < 0)
@@ -104,7 +104,9 @@ void session_cooked(struct session_terminal *t)
 
 static void handed_on(const struct instance_streams *io, sigset_t *set)
 {
-	static const int sig[] = { SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGIO };
+	static const int sig[] = {
+		SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT, SIGIO
+	};
 
 	sigemptyset(set);
 	for (size_t i = 0; i < sizeof(sig) / sizeof(sig[0]) && io->sig_proxy; i++)
@@ -126,12 +128,21 @@ void session_unblock(const sigset_t *old)
 	sigprocmask(SIG_SETMASK, old, NULL);
 }
 
-static int send_size(int sock, int tty)
+struct winsize session_size(const struct instance_streams *io)
 {
-	struct winsize w;
+	struct winsize w = { 0 };
+
+	if (io && io->tty)
+		ioctl(io->in >= 0 ? io->in : io->out, TIOCGWINSZ, &w);
+	return w;
+}
+
+static int send_size(int sock, const struct instance_streams *io)
+{
+	struct winsize w = session_size(io);
 	struct msg_size m;
 
-	if (ioctl(tty, TIOCGWINSZ, &w) < 0 || w.ws_row == 0)
+	if (w.ws_row == 0)
 		return 0;
 	m = (struct msg_size){ w.ws_row, w.ws_col };
 	return frame_send(sock, PROTO_RESIZE, &m, sizeof(m), -1, true);
@@ -145,7 +156,7 @@ int session_attach(int sock, const struct instance_streams *io)
 	};
 	int r = frame_send(sock, PROTO_ATTACH, &m, sizeof(m), -1, true);
 
-	return r >= 0 && io->tty ? send_size(sock, io->in) : r;
+	return r >= 0 && io->tty ? send_size(sock, io) : r;
 }
 
 /* put_out() - all of it, also onto a descriptor somebody made non-blocking. */
@@ -182,10 +193,8 @@ static int take_message(struct carry *c)
 	if (n < 0)
 		return n == -EAGAIN ? 0 : (int)n;
 	switch (type) {
-	case PROTO_STDOUT:
-		return s->io->out >= 0 ? put_out(s->io->out, bytes, (size_t)n) : 0;
-	case PROTO_STDERR:
-		return s->io->err >= 0 ? put_out(s->io->err, bytes, (size_t)n) : 0;
+	case PROTO_STDOUT: return s->io->out >= 0 ? put_out(s->io->out, bytes, (size_t)n) : 0;
+	case PROTO_STDERR: return s->io->err >= 0 ? put_out(s->io->err, bytes, (size_t)n) : 0;
 	case PROTO_EXIT:
 		if ((size_t)n != sizeof(m))
 			return -EPROTO;
@@ -193,8 +202,7 @@ static int take_message(struct carry *c)
 		s->code = m.code;
 		s->remove = m.remove;
 		return 1;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
@@ -211,7 +219,7 @@ static int send_pending(struct carry *c)
 		if (r == 0)
 			c->end_pending = false;
 	}
-	return r == -EAGAIN || r == -EPIPE ? 0 : r;	/* gone: the socket's own end says more */
+	return r == -EAGAIN || r == -EPIPE ? 0 : r; /* gone: the socket's own end says more */
 }
 
 /* take_input() - Return: 1 when the detach keys were typed. */
@@ -240,7 +248,7 @@ static void take_signal(struct carry *c)
 	if (read(c->sigfd, &info, sizeof(info)) != sizeof(info))
 		return;
 	if (info.ssi_signo == SIGWINCH) {
-		send_size(c->s->sock, c->s->io->in);
+		send_size(c->s->sock, c->s->io);
 		return;
 	}
 	m.signal = (int32_t)info.ssi_signo;

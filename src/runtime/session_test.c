@@ -12,10 +12,19 @@
 
 static void test_session_reads_detach_keys(void **state)
 {
-	static const struct { const char *text; int n; unsigned char key[4]; } row[] = {
-		{ NULL, 2, { 0x10, 0x11 } },	{ "ctrl-a,d", 2, { 1, 'd' } },	{ "ctrl-[", 1, { 0x1b } },
-		{ "ctrl-@,x,y", 3, { 0, 'x', 'y' } }, { "", 0, {0} },		{ "ctrl-", -EINVAL, {0} },
-		{ "ab", -EINVAL, {0} },		{ "ctrl-A", -EINVAL, {0} },
+	static const struct {
+		const char *text;
+		int n;
+		unsigned char key[4];
+	} row[] = {
+		{ NULL, 2, { 0x10, 0x11 } },
+		{ "ctrl-a,d", 2, { 1, 'd' } },
+		{ "ctrl-[", 1, { 0x1b } },
+		{ "ctrl-@,x,y", 3, { 0, 'x', 'y' } },
+		{ "", 0, { 0 } },
+		{ "ctrl-", -EINVAL, { 0 } },
+		{ "ab", -EINVAL, { 0 } },
+		{ "ctrl-A", -EINVAL, { 0 } },
 	};
 
 	(void)state;
@@ -33,9 +42,13 @@ static void test_session_reads_detach_keys(void **state)
 static void test_session_detaches_only_on_the_whole_sequence(void **state)
 {
 	static const unsigned char keys[] = { 16, 17 };
-	static const struct { const char *in; bool done; } row[] = {
-		{ "abc", false }, { "\x10", false }, { "\x10\x11", true }, { "a\x10\x11", true }, { "\x10x\x11", false },
-		{ "\x10\x10\x11", true }, { "\x11\x10", false },
+	static const struct {
+		const char *in;
+		bool done;
+	} row[] = {
+		{ "abc", false },      { "\x10", false },      { "\x10\x11", true },
+		{ "a\x10\x11", true }, { "\x10x\x11", false }, { "\x10\x10\x11", true },
+		{ "\x11\x10", false },
 	};
 
 	(void)state;
@@ -46,7 +59,7 @@ static void test_session_detaches_only_on_the_whole_sequence(void **state)
 			fail_msg("row %zu", i);
 	}
 	{
-		int at = 0;	/* typed one by one */
+		int at = 0; /* typed one by one */
 
 		assert_false(session_detach_at(keys, 2, &at, "\x10", 1));
 		assert_true(session_detach_at(keys, 2, &at, "\x11", 1));

@@ -2,14 +2,15 @@
 /*
  * shim.c - the small process that owns one instance
  *
- * Theory of operation. instance_start() forks; the child launches the workload, writes state.json and becomes this program by exec,
- * which leaves behind whatever memory the launch needed: the workload is then a child of the shim. From there on one loop serves the
- * workload's output (log, attached clients), their input, and requests on the socket. When the workload has ended, what is left of
- * it is removed, its output read to the end, and the restart policy asked. A restart, a health check, pause and resume are done by
- * children, so that this process stays as small as it began.
+ * Theory of operation. instance_start() forks; the child launches the workload, writes state.json and becomes
+ * this program by exec, which leaves behind whatever memory the launch needed: the workload is then a child
+ * of the shim. From there on one loop serves the workload's output (log, attached clients), their input, and
+ * requests on the socket. When the workload has ended, what is left of it is removed, its output read to the
+ * end, and the restart policy asked. A restart, a health check, pause and resume are done by children, so
+ * that this process stays as small as it began.
  *
- * Order at the end: the workload's remains go, the socket goes, state.json says "exited", clients are told. A `start` that comes in
- * between finds either a live shim or nothing in its way.
+ * Order at the end: the workload's remains go, the socket goes, state.json says "exited", clients are told. A
+ * `start` that comes in between finds either a live shim or nothing in its way.
  *
  * Not here: the database, mounts, anything of the image.
  */
@@ -32,15 +33,19 @@
 #include "sys/ns.h"
 #include "sys/sock.h"
 
-static const nsec_t linger_ns = 10 * NSEC_PER_SEC;	/* for clients that do not take their last messages */
-static const nsec_t drain_ns = 2 * NSEC_PER_SEC;	/* for output that somebody outside holds open */
+static const nsec_t linger_ns = 10 * NSEC_PER_SEC; /* for clients that do not take their last messages */
+static const nsec_t drain_ns = 2 * NSEC_PER_SEC;   /* for output that somebody outside holds open */
 
 /* What a launcher tells: the workload it made. */
-struct launched { int32_t pid; uint64_t start; };
+struct launched {
+	int32_t pid;
+	uint64_t start;
+};
 
 void shim__save(struct shim *s)
 {
-	state_write(s->dirfd, &s->state, NULL);	/* a full disk: readers see the state before, and find the shim gone in the end */
+	state_write(s->dirfd, &s->state,
+		    NULL); /* a full disk: readers see the state before, and find the shim gone in the end */
 }
 
 void shim__event(struct shim *s, const char *action, const char *key, const char *value)
@@ -69,12 +74,13 @@ void shim__signal(struct shim *s, int sig)
 		with_iso(s, sig, s->state.status == INSTANCE_PAUSED && sig == SIGKILL);
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------ */
+/* --- the end --------------------------------------------- */
 
 static void tell_exit(struct shim *s, bool all)
 {
 	for (struct shim_client *c = s->clients; c; c = c->next) {
-		struct msg_exit m = { .code = s->state.exit_code, .remove = c->starter && s->config.auto_remove };
+		struct msg_exit m = { .code = s->state.exit_code,
+				      .remove = c->starter && s->config.auto_remove };
 
 		if (c->ended || !(c->streams || c->starter || (all && c->waits)))
 			continue;
@@ -170,7 +176,8 @@ static void workload_ended(struct shim *s, int status)
 	s->state.oom_killed = oom_kills > 0;
 	s->state.finished_ns = time_now_ns(CLOCK_REALTIME);
 	s->state.pid = 0;
-	s->state.status = INSTANCE_RUNNING;	/* if it was paused it is not any more; "exited" comes when its output is read */
+	s->state.status = INSTANCE_RUNNING; /* if it was paused it is not any more; "exited" comes when its
+					       output is read */
 	if (s->out[0].fd < 0 && s->out[1].fd < 0) {
 		run_done(s);
 		return;
@@ -200,7 +207,7 @@ static void on_sigchld(void *arg, uint32_t events)
 		reap(s);
 }
 
-/* --- children at work --------------------------------------------------------------------------------------- */
+/* --- children at work --------------------------------------------- */
 
 /* let_go() - in a child: it must not keep alive what the shim closes. */
 static void let_go(struct shim *s)
@@ -284,8 +291,8 @@ static int do_task(struct shim *s, bool pause, struct err *e)
 
 void shim__task(struct shim *s, struct shim_client *c, bool pause)
 {
-	struct msg_failed done = {0};
-	int sock;
+	struct msg_failed done = { 0 };
+	int sock = -1;
 	pid_t pid = s->task.fd >= 0 || s->exited ? -EBUSY : shim__fork(s, &s->task, &sock);
 
 	if (pid == 0) {
@@ -294,7 +301,8 @@ void shim__task(struct shim *s, struct shim_client *c, bool pause)
 		_exit(0);
 	}
 	if (pid < 0) {
-		err_set(&done.e, -pid, pid == -EBUSY ? "it is just being changed, or has ended" : err_name(-pid));
+		err_set(&done.e, -pid, "%s",
+			pid == -EBUSY ? "it is just being changed, or has ended" : err_name(-pid));
 		done.code = -pid;
 		shim__send(c, PROTO_DONE, &done, sizeof(done));
 		return;
@@ -303,7 +311,7 @@ void shim__task(struct shim *s, struct shim_client *c, bool pause)
 	s->pausing = pause;
 }
 
-/* --- starting again ----------------------------------------------------------------------------------------- */
+/* --- starting again --------------------------------------------- */
 
 static void restart_failed(struct shim *s, int code, const char *why)
 {
@@ -332,12 +340,15 @@ static void started_again(struct shim *s, const struct launched *l)
 	shim__health_start(s);
 	if (s->stopping)
 		shim__stop(s, 0, -1);
-	reap(s);	/* it may have ended while nobody knew its number */
+	reap(s); /* it may have ended while nobody knew its number */
 }
 
 static void on_launcher(void *arg, uint32_t events)
 {
-	union { struct launched ok; struct msg_failed failed; } m = { .failed.code = 125 };
+	union {
+		struct launched ok;
+		struct msg_failed failed;
+	} m = { .failed.code = 125 };
 	struct shim *s = arg;
 	uint8_t type = PROTO_FAILED;
 	ssize_t n;
@@ -354,10 +365,16 @@ static void on_launcher(void *arg, uint32_t events)
 
 static _Noreturn void launcher(struct shim *s, int sock)
 {
-	struct launch l = { .id = s->config.id, .dir = s->config.dir, .run_dir = s->config.run_dir, .levels = s->config.levels, .level = s->config.level,
-			    .rootfs_fd = -1, .streams = &s->next_streams, .tty = s->config.tty };
-	struct msg_failed failed = {0};
-	struct launched ok = {0};
+	struct launch l = { .id = s->config.id,
+			    .dir = s->config.dir,
+			    .run_dir = s->config.run_dir,
+			    .levels = s->config.levels,
+			    .level = s->config.level,
+			    .rootfs_fd = -1,
+			    .streams = &s->next_streams,
+			    .tty = s->config.tty };
+	struct msg_failed failed = { 0 };
+	struct launched ok = { 0 };
 
 	if (launch(&l, &failed.code, &failed.e) < 0) {
 		frame_send(sock, PROTO_FAILED, &failed, sizeof(failed), -1, true);
@@ -366,13 +383,13 @@ static _Noreturn void launcher(struct shim *s, int sock)
 	ok.pid = l.pid;
 	ok.start = l.start_time;
 	frame_send(sock, PROTO_STARTED, &ok, sizeof(ok), -1, true);
-	_exit(0);	/* the workload becomes the shim's child */
+	_exit(0); /* the workload becomes the shim's child */
 }
 
 static void on_restart(void *arg)
 {
 	struct shim *s = arg;
-	struct err e = {0};
+	struct err e = { 0 };
 	int sock = -1, r;
 	pid_t pid;
 
@@ -385,7 +402,7 @@ static void on_restart(void *arg)
 		restart_failed(s, 125, err_name(-pid));
 }
 
-/* --- requests ----------------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------- */
 
 static void on_stop_timeout(void *arg)
 {
@@ -395,7 +412,7 @@ static void on_stop_timeout(void *arg)
 void shim__stop(struct shim *s, int sig, int timeout_s)
 {
 	s->stopping = true;
-	if (s->exited && s->restart_timer.at) {	/* between two lives */
+	if (s->exited && s->restart_timer.at) { /* between two lives */
 		loop_timer_off(&s->loop, &s->restart_timer);
 		finish(s);
 		return;
@@ -411,7 +428,7 @@ void shim__stop(struct shim *s, int sig, int timeout_s)
 
 void shim__reload(struct shim *s)
 {
-	struct shim_config fresh = {0};
+	struct shim_config fresh = { 0 };
 
 	if (shim_config_read(&fresh, s->own_fd, NULL) < 0) {
 		shim_config_fini(&fresh);
@@ -424,7 +441,7 @@ void shim__reload(struct shim *s)
 	malloc_trim(0);
 }
 
-/* --- beginning ---------------------------------------------------------------------------------------------- */
+/* --- beginning --------------------------------------------- */
 
 static bool is_open(int fd)
 {
@@ -450,7 +467,8 @@ static int take_argv(struct shim *s, char **argv)
 	uint64_t pid, start, started;
 	int64_t shim_start = proc_start_time(getpid());
 
-	if (str_to_u64(argv[2], &pid) < 0 || str_to_u64(argv[3], &start) < 0 || str_to_u64(argv[4], &started) < 0)
+	if (str_to_u64(argv[2], &pid) < 0 || str_to_u64(argv[3], &start) < 0 ||
+	    str_to_u64(argv[4], &started) < 0)
 		return -EINVAL;
 	s->state.status = INSTANCE_RUNNING;
 	s->state.pid = (pid_t)pid;
@@ -466,7 +484,8 @@ static void take_starter(struct shim *s)
 {
 	if (shim__client_add(s, SHIM_FD_STARTER, true) < 0)
 		return;
-	/* Its request to be attached is the first message, and there already: no output may be read before it. */
+	/* Its request to be attached is the first message, and there already: no output may be read before
+	 * it. */
 	s->clients->source.ready(s->clients, EPOLLIN);
 	if (s->clients)
 		shim__send(s->clients, PROTO_STARTED, NULL, 0);
@@ -477,7 +496,8 @@ static int begin(struct shim *s, char **argv)
 	struct streams given = STREAMS_NONE;
 	int r;
 
-	for (int i = 0; i < 3; i++)	/* before anything is opened, which would get the number of an absent one */
+	for (int i = 0; i < 3;
+	     i++) /* before anything is opened, which would get the number of an absent one */
 		given.mine[i] = is_open(SHIM_FD_STDIN + i) ? SHIM_FD_STDIN + i : -1;
 	s->dirfd = SHIM_FD_DIR;
 	s->own_fd = SHIM_FD_RUN;
@@ -531,7 +551,8 @@ static void give_up(struct shim *s, int code)
 /* remove_instance() - --rm, and whoever started it is not there to do it: become `hull rm`. */
 static void remove_instance(struct shim *s)
 {
-	char *argv[] = { "hull", "--root", s->config.root, "--run-root", s->config.run_root, "rm", "-v", s->config.id, NULL };
+	char *argv[] = { "hull", "--root", s->config.root, "--run-root", s->config.run_root,
+			 "rm",   "-v",     s->config.id,   NULL };
 	const int none[3] = { -1, -1, -1 };
 
 	fd_close(&s->dirfd);

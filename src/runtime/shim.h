@@ -13,7 +13,16 @@
 #include "runtime/state.h"
 
 /* Where a shim finds what its starter left it, across exec. Absent ones are closed. */
-enum { SHIM_FD_DIR = 3, SHIM_FD_RUN, SHIM_FD_LISTEN, SHIM_FD_STARTER, SHIM_FD_STDIN, SHIM_FD_STDOUT, SHIM_FD_STDERR, SHIM_FD_END };
+enum {
+	SHIM_FD_DIR = 3,
+	SHIM_FD_RUN,
+	SHIM_FD_LISTEN,
+	SHIM_FD_STARTER,
+	SHIM_FD_STDIN,
+	SHIM_FD_STDOUT,
+	SHIM_FD_STDERR,
+	SHIM_FD_END
+};
 
 enum { SHIM_CLIENTS_MAX = 128 };
 
@@ -28,13 +37,13 @@ struct shim_message {
 struct shim_client {
 	struct shim_client *next;
 	struct shim *shim;
-	struct loop_source source;	/* its fd is owned */
-	uint8_t streams;		/* ATTACH_x */
-	bool starter;			/* it made the workload: its end closes standard input, it removes what --rm says */
-	bool waits;			/* wants PROTO_EXIT when all is over */
-	bool asked;			/* wants PROTO_DONE */
-	bool ended;			/* has its PROTO_EXIT */
-	struct shim_message *queue;	/* owned; in order */
+	struct loop_source source; /* its fd is owned */
+	uint8_t streams;           /* ATTACH_x */
+	bool starter; /* it made the workload: its end closes standard input, it removes what --rm says */
+	bool waits;   /* wants PROTO_EXIT when all is over */
+	bool asked;   /* wants PROTO_DONE */
+	bool ended;   /* has its PROTO_EXIT */
+	struct shim_message *queue; /* owned; in order */
 };
 
 struct shim {
@@ -43,26 +52,26 @@ struct shim {
 	struct state state;
 	struct restart restart;
 	struct logfile log;
-	int dirfd;			/* the instance's directory */
-	int own_fd;			/* "<run>/shim/<id>" */
-	int run_fd;			/* the run directory */
-	struct loop_source listener, sigchld, out[2], in;	/* their fds are owned */
-	char *in_pending;		/* owned; standard input that did not fit into the pipe */
+	int dirfd;                                        /* the instance's directory */
+	int own_fd;                                       /* "<run>/shim/<id>" */
+	int run_fd;                                       /* the run directory */
+	struct loop_source listener, sigchld, out[2], in; /* their fds are owned */
+	char *in_pending; /* owned; standard input that did not fit into the pipe */
 	size_t in_len, in_done;
-	bool in_ends;			/* close it when nothing waits any more */
-	struct shim_client *clients;	/* owned */
+	bool in_ends;                /* close it when nothing waits any more */
+	struct shim_client *clients; /* owned */
 	size_t n_clients;
-	bool exited;			/* the workload has; its output may not have ended */
-	bool stopping;			/* a person wants it to end: no restart */
-	bool over;			/* for good; only messages are still on their way */
-	bool removed;			/* the starter has removed the instance */
+	bool exited;   /* the workload has; its output may not have ended */
+	bool stopping; /* a person wants it to end: no restart */
+	bool over;     /* for good; only messages are still on their way */
+	bool removed;  /* the starter has removed the instance */
 	nsec_t started_mono;
 	struct loop_timer stop_timer, restart_timer, end_timer, health_timer;
-	struct loop_source task, check, launcher;	/* children at work; fds are owned */
-	struct streams next_streams;	/* those of the launcher's workload */
-	bool pausing;			/* what the task does; else it resumes */
+	struct loop_source task, check, launcher; /* children at work; fds are owned */
+	struct streams next_streams;              /* those of the launcher's workload */
+	bool pausing;                             /* what the task does; else it resumes */
 	nsec_t check_started;
-	nsec_t healthy_from;		/* CLOCK_MONOTONIC: end of the start period */
+	nsec_t healthy_from; /* CLOCK_MONOTONIC: end of the start period */
 };
 
 /* shim.c */
@@ -71,17 +80,19 @@ void shim__event(struct shim *s, const char *action, const char *key, const char
 void shim__signal(struct shim *s, int sig);
 void shim__stop(struct shim *s, int sig, int timeout_s);
 void shim__reload(struct shim *s);
-void shim__streams_ended(struct shim *s);	/* both outputs are closed */
-void shim__client_gone(struct shim *s);		/* maybe the last one we waited for */
-void shim__task(struct shim *s, struct shim_client *c, bool pause);	/* pause or resume, in a child; @c is told */
-/* shim__fork() - a child that talks to @source by messages. Return: 0 in the child, with its end in *ret_sock. */
+void shim__streams_ended(struct shim *s); /* both outputs are closed */
+void shim__client_gone(struct shim *s);   /* maybe the last one we waited for */
+void shim__task(struct shim *s, struct shim_client *c,
+		bool pause); /* pause or resume, in a child; @c is told */
+/* shim__fork() - a child that talks to @source by messages. Return: 0 in the child, with its end in
+ * *ret_sock. */
 pid_t shim__fork(struct shim *s, struct loop_source *source, int *ret_sock);
 void shim__child_done(struct shim *s, struct loop_source *source);
 
 /* shim_client.c */
-int shim__client_add(struct shim *s, int fd, bool starter);	/* takes @fd */
+int shim__client_add(struct shim *s, int fd, bool starter); /* takes @fd */
 void shim__client_close(struct shim_client *c);
-void shim__clients_want(struct shim *s);	/* standard input got stuck, or moves again */
+void shim__clients_want(struct shim *s); /* standard input got stuck, or moves again */
 void shim__client_accept(void *shim, uint32_t events);
 void shim__send(struct shim_client *c, enum msg type, const void *bytes, size_t len);
 bool shim__congested(const struct shim *s);
@@ -89,7 +100,7 @@ bool shim__congested(const struct shim *s);
 /* shim_streams.c */
 int shim__streams_take(struct shim *s, struct streams *from);
 void shim__streams_close(struct shim *s);
-void shim__streams_flow(struct shim *s);	/* read on, or wait for slow clients */
+void shim__streams_flow(struct shim *s); /* read on, or wait for slow clients */
 void shim__stdin_put(struct shim *s, const char *bytes, size_t len);
 void shim__stdin_end(struct shim *s);
 

@@ -2,8 +2,9 @@
 /*
  * shim_client.c - those who are connected to a shim
  *
- * A client that does not read gets a queue of what is under way, at most one read of each stream: while anybody's queue is not empty
- * the shim does not read the workload's output (shim__streams_flow()), so that the pipe fills and the workload waits, as under Docker.
+ * A client that does not read gets a queue of what is under way, at most one read of each stream: while
+ * anybody's queue is not empty the shim does not read the workload's output (shim__streams_flow()), so that
+ * the pipe fills and the workload waits, as under Docker.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -64,9 +65,9 @@ void shim__client_close(struct shim_client *c)
 	shim__client_gone(s);
 }
 
-void shim__client_accept(void *arg, uint32_t events)
+void shim__client_accept(void *shim, uint32_t events)
 {
-	struct shim *s = arg;
+	struct shim *s = shim;
 	int fd = sock_accept(s->listener.fd);
 	uid_t uid;
 
@@ -88,7 +89,8 @@ bool shim__congested(const struct shim *s)
 	return false;
 }
 
-/* want() - a client is read unless its standard input would have no room, and written to while something waits. */
+/* want() - a client is read unless its standard input would have no room, and written to while something
+ * waits. */
 static void want(struct shim_client *c)
 {
 	bool hold = c->shim->in_pending && c->streams & ATTACH_STDIN;
@@ -106,7 +108,7 @@ static void enqueue(struct shim_client *c, enum msg type, const void *bytes, siz
 {
 	struct shim_message *m = malloc(sizeof(*m) + len), **p = &c->queue;
 
-	if (!m)	/* the log has it */
+	if (!m) /* the log has it */
 		return;
 	m->next = NULL;
 	m->type = (uint8_t)type;
@@ -122,7 +124,8 @@ void shim__send(struct shim_client *c, enum msg type, const void *bytes, size_t 
 {
 	int r = c->queue ? -EAGAIN : frame_send(c->source.fd, (uint8_t)type, bytes, len, -1, false);
 
-	/* A peer that is gone is found out by its end of file, in the loop: nobody is removed from under a caller here. */
+	/* A peer that is gone is found out by its end of file, in the loop: nobody is removed from under a
+	 * caller here. */
 	if (r == -EAGAIN || r == -ENOBUFS)
 		enqueue(c, type, bytes ? bytes : "", len);
 }
@@ -155,15 +158,13 @@ static bool serve(struct shim_client *c, uint8_t type, const char *bytes, size_t
 {
 	struct shim *s = c->shim;
 	struct msg_stop stop = { .timeout_s = -1 };
-	struct msg_size size = {0};
-	const struct msg_failed done = {0};
+	struct msg_size size = { 0 };
+	const struct msg_failed done = { 0 };
 
 	memcpy(&stop, bytes, len == sizeof(stop) ? len : 0);
 	memcpy(&size, bytes, len == sizeof(size) ? len : 0);
 	switch (type) {
-	case PROTO_ATTACH:
-		c->streams = len == sizeof(struct msg_attach) ? (uint8_t)*bytes : 0;
-		return true;
+	case PROTO_ATTACH: c->streams = len == sizeof(struct msg_attach) ? (uint8_t)*bytes : 0; return true;
 	case PROTO_STDIN:
 		if (c->streams & ATTACH_STDIN)
 			shim__stdin_put(s, bytes, len);
@@ -172,12 +173,8 @@ static bool serve(struct shim_client *c, uint8_t type, const char *bytes, size_t
 		if (c->streams & ATTACH_STDIN && !s->config.tty)
 			shim__stdin_end(s);
 		return true;
-	case PROTO_RESIZE:
-		resize(s, &size);
-		return true;
-	case PROTO_PROXY:
-		shim__signal(s, stop.signal);
-		return true;
+	case PROTO_RESIZE: resize(s, &size); return true;
+	case PROTO_PROXY: shim__signal(s, stop.signal); return true;
 	case PROTO_KILL:
 		if (stop.signal == SIGKILL || stop.signal == s->config.stop_signal)
 			s->stopping = true;
@@ -188,25 +185,16 @@ static bool serve(struct shim_client *c, uint8_t type, const char *bytes, size_t
 		c->waits = true;
 		shim__stop(s, stop.signal, stop.timeout_s);
 		return true;
-	case PROTO_WAIT:
-		c->waits = true;
-		return true;
+	case PROTO_WAIT: c->waits = true; return true;
 	case PROTO_PAUSE:
-	case PROTO_RESUME:
-		shim__task(s, c, type == PROTO_PAUSE);
-		return true;
+	case PROTO_RESUME: shim__task(s, c, type == PROTO_PAUSE); return true;
 	case PROTO_RELOAD:
 		shim__reload(s);
 		shim__send(c, PROTO_DONE, &done, sizeof(done));
 		return true;
-	case PROTO_DETACH:
-		c->starter = false;
-		return true;
-	case PROTO_REMOVED:
-		s->removed = true;
-		return false;
-	default:
-		return false;
+	case PROTO_DETACH: c->starter = false; return true;
+	case PROTO_REMOVED: s->removed = true; return false;
+	default: return false;
 	}
 }
 
@@ -221,7 +209,7 @@ static void on_end(struct shim_client *c)
 
 static void on_client(void *arg, uint32_t events)
 {
-	static char bytes[FRAME_MAX];	/* one for all: a message is served before the next is read */
+	static char bytes[FRAME_MAX]; /* one for all: a message is served before the next is read */
 	struct shim_client *c = arg;
 	uint8_t type;
 	ssize_t n;

@@ -19,8 +19,10 @@ enum { STOP_TIMEOUT_S = 10, CHECK_RETRIES = 3, LOG_MAX_FILES = 3, LOG_MAX_SIZE =
 
 static void put_health(struct json_out *o, const json_t *config)
 {
-	static const char *const number[] = { "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries" };
-	const json_t *health = json_object_get(config, "Healthcheck"), *test = json_object_get(health, "Test");
+	static const char *const number[] = { "Interval", "Timeout", "StartPeriod", "StartInterval",
+					      "Retries" };
+	const json_t *health = json_object_get(config, "Healthcheck"),
+		     *test = json_object_get(health, "Test");
 	const char *kind = json_string_value(json_array_get(test, 0));
 	json_t *one;
 	size_t i;
@@ -38,7 +40,8 @@ static void put_health(struct json_out *o, const json_t *config)
 static void put_log(struct json_out *o, const json_t *config)
 {
 	const json_t *log = instance__get(config, "HostConfig", "LogConfig");
-	const char *size = instance__str(log, "Config", "max-size"), *files = instance__str(log, "Config", "max-file");
+	const char *size = instance__str(log, "Config", "max-size"),
+		   *files = instance__str(log, "Config", "max-file");
 	int64_t bytes = LOG_MAX_SIZE;
 	uint64_t n = LOG_MAX_FILES;
 
@@ -54,10 +57,11 @@ int shim_config_write(const struct runtime *rt, const struct instance *in, int r
 {
 	auto_free char *dir = runtime__path(rt, in->id);
 	char run_dir[RUN_PATH_SIZE];
-	const json_t *config = json_object_get(in->config, "Config"), *host = json_object_get(in->config, "HostConfig");
+	const json_t *config = json_object_get(in->config, "Config"),
+		     *host = json_object_get(in->config, "HostConfig");
 	const char *sig = instance__str(config, NULL, "StopSignal");
 	const json_t *timeout = json_object_get(config, "StopTimeout");
-	auto_fini(buf) struct buf b = {0};
+	auto_fini(buf) struct buf b = { 0 };
 	struct json_out out = { .to = &b }, *o = &out;
 	int r;
 
@@ -77,13 +81,14 @@ int shim_config_write(const struct runtime *rt, const struct instance *in, int r
 	json_put_str(o, "restart", instance__str(host, "RestartPolicy", "Name"));
 	json_put_i64(o, "restartMax", instance__int(host, "RestartPolicy", "MaximumRetryCount"));
 	json_put_i64(o, "stopSignal", sig ? oci_signal_from_name(sig) : SIGTERM);
-	json_put_i64(o, "stopTimeout", json_is_integer(timeout) ? json_integer_value(timeout) : STOP_TIMEOUT_S);
+	json_put_i64(o, "stopTimeout",
+		     json_is_integer(timeout) ? json_integer_value(timeout) : STOP_TIMEOUT_S);
 	put_log(o, in->config);
 	put_health(o, config);
 	json_put_close(o, '}');
 	r = dir ? buf_finish(&b) : -ENOMEM;
-	return r < 0 ? err_sys(e, -r, INSTANCE_SHIM)
-		     : file_replace(run_fd, INSTANCE_SHIM, buf_str(&b), b.len, 0600, false, e);
+	return r < 0 ? err_sys(e, -r, INSTANCE_SHIM) :
+		       file_replace(run_fd, INSTANCE_SHIM, buf_str(&b), b.len, 0600, false, e);
 }
 
 static char *dup_str(const struct json_at *at, const char *key)
@@ -157,8 +162,8 @@ static void read_all(struct shim_config *c, const struct json_at *root)
 
 int shim_config_read(struct shim_config *c, int run_fd, struct err *e)
 {
-	auto_fini(buf) struct buf b = {0};
-	auto_fini(arena) struct arena a = {0};
+	auto_fini(buf) struct buf b = { 0 };
+	auto_fini(arena) struct arena a = { 0 };
 	struct json_doc doc = { .arena = &a, .e = e };
 	int r = file_slurp_at(run_fd, INSTANCE_SHIM, &b, INSTANCE_TEXT_MAX);
 	struct json_at root;
@@ -173,10 +178,11 @@ int shim_config_read(struct shim_config *c, int run_fd, struct err *e)
 
 void shim_config_fini(struct shim_config *c)
 {
-	char *const text[] = { c->id, c->name, c->image, c->level, c->dir, c->run_dir, c->root, c->run_root, c->levels };
+	char *const text[] = { c->id,      c->name, c->image,    c->level, c->dir,
+			       c->run_dir, c->root, c->run_root, c->levels };
 
 	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
 		free(text[i]);
 	strv_fini(&c->health.test);
-	*c = (struct shim_config){0};
+	*c = (struct shim_config){ 0 };
 }

@@ -7,16 +7,16 @@
 #include "runtime/runtime.h"
 
 struct shim_config {
-	char *id, *name, *image, *level;	/* all owned */
-	char *dir, *run_dir, *root, *run_root, *levels;	/* absolute */
+	char *id, *name, *image, *level;                /* all owned */
+	char *dir, *run_dir, *root, *run_root, *levels; /* absolute */
 	bool tty, open_stdin, auto_remove;
 	enum restart_policy restart;
 	int restart_max;
 	int stop_signal, stop_timeout_s;
 	uint64_t log_max_size;
-	unsigned log_max_files;			/* 0: no log */
+	unsigned log_max_files; /* 0: no log */
 	struct {
-		struct strv test;		/* "CMD", "/bin/check", ..; empty: none */
+		struct strv test; /* "CMD", "/bin/check", ..; empty: none */
 		nsec_t interval, timeout, start_period, start_interval;
 		int retries;
 	} health;
@@ -24,7 +24,7 @@ struct shim_config {
 
 /* shim_config_write() - from an instance's configuration to "shim.json" in its run directory @run_fd. */
 int shim_config_write(const struct runtime *rt, const struct instance *in, int run_fd, struct err *e);
-int shim_config_read(struct shim_config *c, int run_fd, struct err *e);	/* @c is {0}; shim_config_fini() it */
+int shim_config_read(struct shim_config *c, int run_fd, struct err *e); /* @c is {0}; shim_config_fini() it */
 void shim_config_fini(struct shim_config *c);
 
 #endif

@@ -2,8 +2,9 @@
 /*
  * shim_health.c - health checks: a command in the workload now and then; its exit code says how it is
  *
- * A child of the shim does all of one check: it starts the command, keeps the first STATE_OUTPUT_MAX bytes of its output, kills it
- * when it takes too long, and sends one message. Until the start period is over failures do not count, and checks are more frequent.
+ * A child of the shim does all of one check: it starts the command, keeps the first STATE_OUTPUT_MAX bytes of
+ * its output, kills it when it takes too long, and sends one message. Until the start period is over failures
+ * do not count, and checks are more frequent.
  */
 #include <poll.h>
 #include <signal.h>
@@ -44,9 +45,9 @@ static void args_of(const struct shim_config *c, char **args)
 
 static int exec_check(struct shim *s, struct iso *i, int out, int *ret_pidfd, struct err *e)
 {
-	auto_fini(buf) struct buf text = {0};
-	auto_fini(arena) struct arena a = {0};
-	struct oci_spec spec = {0};
+	auto_fini(buf) struct buf text = { 0 };
+	auto_fini(arena) struct arena a = { 0 };
+	struct oci_spec spec = { 0 };
 	struct iso_exec x = { .process = &spec.process, .stdio = { -1, out, out }, .console_fd = -1 };
 	auto_free char **args = calloc(s->config.health.test.len + 3, sizeof(char *));
 	int r = args ? file_slurp_at(s->own_fd, INSTANCE_SPEC, &text, INSTANCE_TEXT_MAX) : -ENOMEM;
@@ -105,7 +106,7 @@ static void check(struct shim *s, struct result *res)
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
 	const struct iso_ops *ops = iso_find(s->config.level, NULL);
 	auto_close int pidfd = -1;
-	struct err e = {0};
+	struct err e = { 0 };
 	int out[2], pid;
 
 	res->code = CODE_TIMEOUT;
@@ -129,8 +130,10 @@ static void plan(struct shim *s)
 {
 	bool starting = s->state.health == HEALTH_STARTING && time_now_ns(CLOCK_MONOTONIC) < s->healthy_from;
 
-	loop_timer_set(&s->loop, &s->health_timer, starting && s->config.health.start_interval < s->config.health.interval
-		       ? s->config.health.start_interval : s->config.health.interval);
+	loop_timer_set(&s->loop, &s->health_timer,
+		       starting && s->config.health.start_interval < s->config.health.interval ?
+			       s->config.health.start_interval :
+			       s->config.health.interval);
 }
 
 static void judge(struct shim *s, int code)
@@ -146,7 +149,10 @@ static void judge(struct shim *s, int code)
 			s->state.health = HEALTH_UNHEALTHY;
 	}
 	if (s->state.health != before)
-		shim__event(s, s->state.health == HEALTH_HEALTHY ? "health_status: healthy" : "health_status: unhealthy", NULL, NULL);
+		shim__event(s,
+			    s->state.health == HEALTH_HEALTHY ? "health_status: healthy" :
+								"health_status: unhealthy",
+			    NULL, NULL);
 }
 
 static void on_result(void *arg, uint32_t events)
@@ -163,7 +169,8 @@ static void on_result(void *arg, uint32_t events)
 	if (n != sizeof(res))
 		res = (struct result){ .code = CODE_TIMEOUT };
 	res.output[STATE_OUTPUT_MAX] = '\0';
-	state_add_check(&s->state, s->check_started, time_now_ns(CLOCK_REALTIME), res.code, strdup(res.output));
+	state_add_check(&s->state, s->check_started, time_now_ns(CLOCK_REALTIME), res.code,
+			strdup(res.output));
 	judge(s, res.code);
 	shim__save(s);
 	plan(s);
@@ -172,7 +179,7 @@ static void on_result(void *arg, uint32_t events)
 static void on_time(void *arg)
 {
 	struct shim *s = arg;
-	struct result res = {0};
+	struct result res = { 0 };
 	int sock;
 	pid_t pid;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shim_streams.c - the workload's standard streams: output to the log and to who is attached, input from them */
+/* shim_streams.c - the workload's standard streams: output to the log and to who is attached, input from them
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,11 +31,12 @@ static void on_output(struct shim *s, int which)
 	} while (n == -EINTR);
 	if (n == -EAGAIN)
 		return;
-	if (n <= 0) {	/* EIO: the last one has closed the terminal */
+	if (n <= 0) { /* EIO: the last one has closed the terminal */
 		out_closed(s, out);
 		return;
 	}
-	logfile_put(&s->log, which ? LOGFILE_STDERR : LOGFILE_STDOUT, chunk, (size_t)n, time_now_ns(CLOCK_REALTIME));
+	logfile_put(&s->log, which ? LOGFILE_STDERR : LOGFILE_STDOUT, chunk, (size_t)n,
+		    time_now_ns(CLOCK_REALTIME));
 	for (struct shim_client *c = s->clients; c; c = c->next)
 		if (c->streams & (which ? ATTACH_STDERR : ATTACH_STDOUT))
 			shim__send(c, which ? PROTO_STDERR : PROTO_STDOUT, chunk, (size_t)n);
@@ -92,7 +94,7 @@ static void stdin_flush(struct shim *s)
 			return;
 		}
 		if (n < 0) {
-			stdin_close(s);	/* nobody reads it any more */
+			stdin_close(s); /* nobody reads it any more */
 			return;
 		}
 		s->in_done += (size_t)n;

@@ -16,12 +16,22 @@
 enum { CPUS_MASKED_MAX = 1024 };
 
 static const char *const masked[] = {
-	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-	"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
+	"/proc/acpi",
+	"/proc/asound",
+	"/proc/interrupts",
+	"/proc/kcore",
+	"/proc/keys",
+	"/proc/latency_stats",
+	"/proc/sched_debug",
+	"/proc/scsi",
+	"/proc/timer_list",
+	"/proc/timer_stats",
+	"/sys/devices/virtual/powercap",
 	"/sys/firmware",
 };
 
-static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+					 "/proc/sysrq-trigger" };
 
 /* opt_is() - is one of the --security-opt values this one? */
 static bool opt_is(const json_t *host, const char *word)
@@ -29,9 +39,8 @@ static bool opt_is(const json_t *host, const char *word)
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(json_object_get(host, "SecurityOpt"), i, one)
-		if (str_eq(json_string_value(one), word))
-			return true;
+	json_array_foreach(json_object_get(host, "SecurityOpt"), i,
+			   one) if (str_eq(json_string_value(one), word)) return true;
 	return false;
 }
 
@@ -78,7 +87,8 @@ static bool cgroup_private(const char *mode)
 
 static void put_namespaces(const struct spec_input *in, const json_t *host, struct json_out *o)
 {
-	const char *network = instance__str(host, NULL, "NetworkMode"), *pid = instance__str(host, NULL, "PidMode");
+	const char *network = instance__str(host, NULL, "NetworkMode"),
+		   *pid = instance__str(host, NULL, "PidMode");
 	const char *ipc = instance__str(host, NULL, "IpcMode"), *uts = instance__str(host, NULL, "UTSMode");
 
 	json_put_open(o, "namespaces", '[');
@@ -131,9 +141,11 @@ static void put_cgroup(const struct spec_input *in, const json_t *host, struct j
 	const char *parent = instance__str(host, NULL, "CgroupParent");
 	char path[512];
 
-	if (!parent)
-		parent = "/hull";
-	str_format(path, sizeof(path), "%s%s/%s", *parent == '/' ? "" : "/", parent, in->id);
+	if (!parent && in->rootless) /* below our own group, which may have been delegated to us */
+		str_format(path, sizeof(path), "hull/%s", in->id);
+	else
+		str_format(path, sizeof(path), "%s%s/%s", parent && *parent == '/' ? "" : "/",
+			   parent ? parent : "hull", in->id);
 	json_put_str(o, "cgroupsPath", path);
 }
 
@@ -144,7 +156,8 @@ static void put_propagation(const struct spec_input *in, struct json_out *o)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(json_object_get(in->config, "Mounts"), i, m) {
+	json_array_foreach(json_object_get(in->config, "Mounts"), i, m)
+	{
 		const char *p = instance__str(m, NULL, "Propagation");
 
 		shared |= str_eq(p, "shared") || str_eq(p, "rshared");
@@ -180,14 +193,16 @@ int spec__seccomp(const json_t *host, uint64_t caps, struct json_out *o, struct 
 {
 	auto_json json_t *profile = NULL;
 	auto_json json_t *rules = NULL;
-	auto_fini(buf) struct buf text = {0};
+	auto_fini(buf) struct buf text = { 0 };
 	const char *given = NULL;
 	json_t *one;
 	size_t i;
 	int r;
 
-	json_array_foreach(json_object_get(host, "SecurityOpt"), i, one) {
-		const char *value = json_string_value(one) ? str_after(json_string_value(one), "seccomp=") : NULL;
+	json_array_foreach(json_object_get(host, "SecurityOpt"), i, one)
+	{
+		const char *value =
+			json_string_value(one) ? str_after(json_string_value(one), "seccomp=") : NULL;
 
 		given = value ? value : given;
 	}
@@ -214,7 +229,8 @@ static void put_annotations(const struct spec_input *in, const json_t *host, str
 	json_put_open(o, "annotations", '{');
 	for (void *i = json_object_iter(own); i; i = json_object_iter_next(own, i))
 		if (!str_starts(json_object_iter_key(i), "hull."))
-			json_put_str(o, json_object_iter_key(i), json_string_value(json_object_iter_value(i)));
+			json_put_str(o, json_object_iter_key(i),
+				     json_string_value(json_object_iter_value(i)));
 	if (instance__bool(host, NULL, "Init"))
 		json_put_str(o, "hull.init", "1");
 	json_put_close(o, '}');

@@ -37,7 +37,7 @@ static void close_mount(struct json_out *o)
 /* put_words() - the comma-separated options, "ro" left out when everything is writable. */
 static void put_words(struct json_out *o, const char *options, bool writable)
 {
-	auto_fini(strv) struct strv word = {0};
+	auto_fini(strv) struct strv word = { 0 };
 
 	strv_split(&word, options, ',');
 	for (size_t i = 0; i < word.len; i++)
@@ -57,7 +57,8 @@ static bool is_covered(const json_t *mounts, const char *target)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(mounts, i, m) {
+	json_array_foreach(mounts, i, m)
+	{
 		const char *other = instance__str(m, NULL, "Destination");
 
 		if (other && same_path(target, other))
@@ -66,18 +67,42 @@ static bool is_covered(const json_t *mounts, const char *target)
 	return false;
 }
 
-static void put_fixed(const struct spec_input *in, const json_t *mounts, const json_t *host, struct json_out *o)
+/*
+ * put_hosts() - in a user namespace of ours the host's processes and queues cannot be mounted anew: what the host shows is bound
+ * Return: whether that was the case
+ */
+static bool put_hosts(const struct spec_input *in, const struct fixed *m, const json_t *host,
+		      struct json_out *o)
+{
+	const char *pid = instance__str(host, NULL, "PidMode"), *ipc = instance__str(host, NULL, "IpcMode");
+
+	if (!in->rootless || !((str_eq(m->type, "proc") && str_eq(pid, "host")) ||
+			       (str_eq(m->type, "mqueue") && str_eq(ipc, "host"))))
+		return false;
+	if (access(m->target, F_OK) < 0) /* /dev/mqueue is not everywhere */
+		return true;
+	open_mount(o, m->target, "bind", m->target);
+	put_words(o, "rbind,rprivate", false);
+	close_mount(o);
+	return true;
+}
+
+static void put_fixed(const struct spec_input *in, const json_t *mounts, const json_t *host,
+		      struct json_out *o)
 {
 	bool privileged = instance__bool(host, NULL, "Privileged");
 	const char *ipc = instance__str(host, NULL, "IpcMode");
 
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
-		if (is_covered(mounts, fixed[i].target))
+		if (is_covered(mounts, fixed[i].target) || put_hosts(in, &fixed[i], host, o))
 			continue;
 		open_mount(o, fixed[i].target, fixed[i].type, fixed[i].source);
 		/* without a map of its own, group 5 does not exist for an unprivileged user */
-		put_words(o, in->rootless && str_eq(fixed[i].type, "devpts") ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620"
-								 : fixed[i].options, privileged);
+		put_words(o,
+			  in->rootless && str_eq(fixed[i].type, "devpts") ?
+				  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" :
+				  fixed[i].options,
+			  privileged);
 		close_mount(o);
 	}
 	if (str_eq(ipc, "none") || is_covered(mounts, "/dev/shm"))
@@ -114,7 +139,8 @@ static int put_names(const struct spec_input *in, const json_t *mounts, struct j
 		if (is_covered(mounts, target))
 			continue;
 		open_mount(o, target, "bind", source);
-		put_words(o, "rbind,rprivate", false);
+		put_words(o, "rbind,rprivate,ro",
+			  !instance__bool(in->config, "HostConfig", "ReadonlyRootfs"));
 		close_mount(o);
 	}
 	return 0;
@@ -144,7 +170,8 @@ static void put_asked(const json_t *m, struct json_out *o)
 	json_t *one;
 	size_t i;
 
-	open_mount(o, instance__str(m, NULL, "Destination"), tmpfs ? "tmpfs" : "bind", tmpfs ? "tmpfs" : source);
+	open_mount(o, instance__str(m, NULL, "Destination"), tmpfs ? "tmpfs" : "bind",
+		   tmpfs ? "tmpfs" : source);
 	json_array_foreach(json_object_get(m, "Options"), i, one)
 		json_put_str(o, NULL, json_string_value(one));
 	close_mount(o);
@@ -152,7 +179,8 @@ static void put_asked(const json_t *m, struct json_out *o)
 
 int spec__mounts(const struct spec_input *in, struct json_out *o, struct err *e)
 {
-	const json_t *host = json_object_get(in->config, "HostConfig"), *mounts = json_object_get(in->config, "Mounts");
+	const json_t *host = json_object_get(in->config, "HostConfig"),
+		     *mounts = json_object_get(in->config, "Mounts");
 	size_t n = json_array_size(mounts);
 	auto_free json_t **sorted = calloc(n + 1, sizeof(json_t *));
 	int r;
@@ -164,7 +192,7 @@ int spec__mounts(const struct spec_input *in, struct json_out *o, struct err *e)
 	r = put_names(in, mounts, o, e);
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = json_array_get(mounts, i);
-	qsort(sorted, n, sizeof(*sorted), by_depth);	/* what lies below another mount comes after it */
+	qsort(sorted, n, sizeof(*sorted), by_depth); /* what lies below another mount comes after it */
 	for (size_t i = 0; i < n; i++)
 		put_asked(sorted[i], o);
 	json_put_close(o, ']');

@@ -16,15 +16,16 @@
 #define CAP(name) (1ULL << CAP_##name)
 
 /* What Docker gives everybody. */
-static const uint64_t default_caps = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FSETID) | CAP(FOWNER) | CAP(MKNOD) | CAP(NET_RAW) |
-	CAP(SETGID) | CAP(SETUID) | CAP(SETFCAP) | CAP(SETPCAP) | CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(KILL) |
-	CAP(AUDIT_WRITE);
+static const uint64_t default_caps = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FSETID) | CAP(FOWNER) | CAP(MKNOD) |
+				     CAP(NET_RAW) | CAP(SETGID) | CAP(SETUID) | CAP(SETFCAP) | CAP(SETPCAP) |
+				     CAP(NET_BIND_SERVICE) | CAP(SYS_CHROOT) | CAP(KILL) | CAP(AUDIT_WRITE);
 
+/* all_caps() - all there are to give: a host may itself lack some (CAP_SYS_RESOURCE in a container). */
 static uint64_t all_caps(void)
 {
-	int last = cred_last_cap();
+	struct cred_caps own;
 
-	return last > 0 && last < 63 ? (2ULL << last) - 1 : default_caps;
+	return cred_get_caps(&own) < 0 ? default_caps : own.permitted;
 }
 
 static uint64_t caps_of(const json_t *list)
@@ -33,7 +34,8 @@ static uint64_t caps_of(const json_t *list)
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(list, i, one) {
+	json_array_foreach(list, i, one)
+	{
 		const char *name = json_string_value(one);
 		int cap = name ? oci_cap_from_name(name) : -1;
 
@@ -52,7 +54,7 @@ uint64_t spec__caps(const json_t *host)
 
 	if (instance__bool(host, NULL, "Privileged"))
 		return all_caps();
-	if ((drop_caps & all_caps()) == all_caps())	/* "--cap-drop ALL --cap-add X" keeps X */
+	if ((drop_caps & all_caps()) == all_caps()) /* "--cap-drop ALL --cap-add X" keeps X */
 		return add_caps;
 	return (default_caps | add_caps) & ~drop_caps;
 }
@@ -78,32 +80,31 @@ static void put_caps(struct json_out *o, uint64_t caps, bool root)
 	json_put_close(o, '}');
 }
 
-static bool has_key(const struct strv *env, const char *key, size_t len, size_t *ret_at)
+static char **find_key(const struct strv *env, const char *key, size_t len)
 {
 	for (size_t i = 0; i < env->len; i++)
-		if (strncmp(env->item[i], key, len) == 0 && env->item[i][len] == '=') {
-			*ret_at = i;
-			return true;
-		}
-	return false;
+		if (strncmp(env->item[i], key, len) == 0 && env->item[i][len] == '=')
+			return &env->item[i];
+	return NULL;
 }
 
 static void env_put(struct strv *env, const char *pair)
 {
 	const char *eq = strchr(pair, '=');
-	size_t at;
+	char **at;
 
 	if (!eq)
 		return;
-	if (has_key(env, pair, (size_t)(eq - pair), &at)) {
+	at = find_key(env, pair, (size_t)(eq - pair));
+	if (at) {
 		char *copy = strdup(pair);
 
 		if (!copy) {
 			env->rc = -ENOMEM;
 			return;
 		}
-		free(env->item[at]);
-		env->item[at] = copy;
+		free(*at);
+		*at = copy;
 		return;
 	}
 	strv_add(env, pair);
@@ -112,7 +113,7 @@ static void env_put(struct strv *env, const char *pair)
 static int put_env(const struct spec_input *in, const struct spec_exec *x, bool tty, const char *home,
 		   struct json_out *o, struct err *e)
 {
-	auto_fini(strv) struct strv env = {0};
+	auto_fini(strv) struct strv env = { 0 };
 	const char *hostname = instance__str(in->config, "Config", "Hostname");
 	char own[HOST_NAME_MAX + 1] = "";
 	json_t *one;
@@ -125,12 +126,11 @@ static int put_env(const struct spec_input *in, const struct spec_exec *x, bool 
 		strv_addf(&env, "HOSTNAME=%s", hostname);
 	if (tty)
 		env_put(&env, "TERM=xterm");
-	json_array_foreach(instance__get(in->config, "Config", "Env"), i, one)
-		if (json_is_string(one))
-			env_put(&env, json_string_value(one));
+	json_array_foreach(instance__get(in->config, "Config", "Env"), i, one) if (json_is_string(one))
+		env_put(&env, json_string_value(one));
 	for (i = 0; x && i < x->n_env; i++)
 		env_put(&env, x->env[i]);
-	if (!has_key(&env, "HOME", 4, &i))
+	if (!find_key(&env, "HOME", 4))
 		strv_addf(&env, "HOME=%s", home);
 	if (strv_finish(&env) < 0)
 		return err_sys(e, ENOMEM, "environment");
@@ -163,19 +163,21 @@ static int find_user(const struct spec_input *in, const struct spec_exec *x, str
 
 	if (!group)
 		return err_sys(e, ENOMEM, "groups");
-	json_array_foreach(extra, i, one)
-		group[i] = (char *)(uintptr_t)json_string_value(one);
+	json_array_foreach(extra, i, one) group[i] = (char *)(uintptr_t)json_string_value(one);
 	return user_find(in->rootfs_fd, text ? text : "", group, json_array_size(extra), u, e);
 }
 
 static void put_user(struct json_out *o, const struct user *u)
 {
+	bool groups = !cred_groups_denied(); /* in a user namespace of one id there are none to give */
+
 	json_put_open(o, "user", '{');
 	json_put_u64(o, "uid", u->uid);
 	json_put_u64(o, "gid", u->gid);
 	json_put_open(o, "additionalGids", '[');
-	json_put_u64(o, NULL, u->gid);	/* or a file's "group: nothing" could be walked around by leaving the group */
-	for (size_t i = 0; i < u->n_groups; i++)
+	if (groups) /* or a file's "group: nothing" could be walked around by leaving the group */
+		json_put_u64(o, NULL, u->gid);
+	for (size_t i = 0; i < u->n_groups && groups; i++)
 		if (u->groups[i] != u->gid)
 			json_put_u64(o, NULL, u->groups[i]);
 	json_put_close(o, ']');
@@ -188,7 +190,8 @@ static void put_rlimits(const json_t *host, struct json_out *o)
 	size_t i;
 
 	json_put_open(o, "rlimits", '[');
-	json_array_foreach(json_object_get(host, "Ulimits"), i, one) {
+	json_array_foreach(json_object_get(host, "Ulimits"), i, one)
+	{
 		char name[32] = "RLIMIT_";
 		const char *low = instance__str(one, NULL, "Name");
 		size_t at = strlen(name);
@@ -206,13 +209,43 @@ static void put_rlimits(const json_t *host, struct json_out *o)
 	json_put_close(o, ']');
 }
 
+/* put_label() - the parts of a SELinux label that were asked for, the rest as containers usually have it. */
+static void put_label(const json_t *options, struct json_out *o)
+{
+	static const char *const key[] = { "user:", "role:", "type:", "level:" };
+	const char *part[] = { "system_u", "system_r", "container_t", "s0" };
+	char label[512];
+	bool asked = false;
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(options, i, one)
+	{
+		const char *s = json_string_value(one);
+
+		if (!s || !str_starts(s, "label"))
+			continue;
+		if (str_eq(s + strlen("label="), "disable"))
+			return;
+		for (size_t k = 0; k < ARRAY_SIZE(key); k++)
+			if (str_starts(s + strlen("label="), key[k])) {
+				part[k] = s + strlen("label=") + strlen(key[k]);
+				asked = true;
+			}
+	}
+	str_format(label, sizeof(label), "%s:%s:%s:%s", part[0], part[1], part[2], part[3]);
+	if (asked)
+		json_put_str(o, "selinuxLabel", label);
+}
+
 static void put_security(const json_t *host, bool privileged, struct json_out *o)
 {
 	bool no_new = false;
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(json_object_get(host, "SecurityOpt"), i, one) {
+	json_array_foreach(json_object_get(host, "SecurityOpt"), i, one)
+	{
 		const char *s = json_string_value(one);
 
 		if (s && str_starts(s, "no-new-privileges"))
@@ -221,6 +254,8 @@ static void put_security(const json_t *host, bool privileged, struct json_out *o
 			json_put_str(o, "apparmorProfile", s + 9);
 	}
 	json_put_bool(o, "noNewPrivileges", no_new);
+	if (!privileged)
+		put_label(json_object_get(host, "SecurityOpt"), o);
 }
 
 int spec__process(const struct spec_input *in, const struct spec_exec *x, struct json_out *o, struct err *e)
@@ -229,13 +264,19 @@ int spec__process(const struct spec_input *in, const struct spec_exec *x, struct
 	const char *cwd = x && x->cwd ? x->cwd : instance__str(in->config, "Config", "WorkingDir");
 	bool tty = x ? x->tty : instance__bool(in->config, "Config", "Tty");
 	bool privileged = instance__bool(host, NULL, "Privileged") || (x && x->privileged);
-	auto_fini(user) struct user u = {0};
+	auto_fini(user) struct user u = { 0 };
 	int r = find_user(in, x, &u, e);
 
 	if (r < 0)
 		return r;
 	json_put_open(o, x ? NULL : "process", '{');
 	json_put_bool(o, "terminal", tty);
+	if (tty && in->rows && in->cols) {
+		json_put_open(o, "consoleSize", '{');
+		json_put_u64(o, "height", in->rows);
+		json_put_u64(o, "width", in->cols);
+		json_put_close(o, '}');
+	}
 	put_user(o, &u);
 	put_args(in, x, o);
 	r = put_env(in, x, tty, u.home, o, e);

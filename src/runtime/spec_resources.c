@@ -28,7 +28,7 @@ static void put_memory(const json_t *host, bool update, struct json_out *o)
 	json_put_open(o, "memory", '{');
 	put_number(o, "limit", limit);
 	put_number(o, "reservation", instance__int(host, NULL, "MemoryReservation"));
-	if (!swap && limit > 0 && !update && limit <= INT64_MAX / 2)	/* Docker: as much swap as memory */
+	if (!swap && limit > 0 && !update && limit <= INT64_MAX / 2) /* Docker: as much swap as memory */
 		swap = 2 * limit;
 	put_number(o, "swap", swap);
 	if (json_is_integer(swappiness))
@@ -41,11 +41,13 @@ static void put_memory(const json_t *host, bool update, struct json_out *o)
 static void put_cpu(const json_t *host, struct json_out *o)
 {
 	int64_t nano = instance__int(host, NULL, "NanoCpus");
-	const char *cpus = instance__str(host, NULL, "CpusetCpus"), *mems = instance__str(host, NULL, "CpusetMems");
+	const char *cpus = instance__str(host, NULL, "CpusetCpus"),
+		   *mems = instance__str(host, NULL, "CpusetMems");
 
 	json_put_open(o, "cpu", '{');
 	put_number(o, "shares", instance__int(host, NULL, "CpuShares"));
-	put_number(o, "quota", nano ? nano / (NSEC_PER_SEC / CPU_PERIOD_US) : instance__int(host, NULL, "CpuQuota"));
+	put_number(o, "quota",
+		   nano ? nano / (NSEC_PER_SEC / CPU_PERIOD_US) : instance__int(host, NULL, "CpuQuota"));
 	put_number(o, "period", nano ? CPU_PERIOD_US : instance__int(host, NULL, "CpuPeriod"));
 	if (cpus)
 		json_put_str(o, "cpus", cpus);
@@ -55,8 +57,8 @@ static void put_cpu(const json_t *host, struct json_out *o)
 }
 
 /* put_rates() - {Path, Rate} of block devices as numbers. */
-static int put_rates(const json_t *host, const char *from, const char *key, const char *member, struct json_out *o,
-		     struct err *e)
+static int put_rates(const json_t *host, const char *from, const char *key, const char *member,
+		     struct json_out *o, struct err *e)
 {
 	const json_t *list = json_object_get(host, from);
 	bool weight = str_eq(member, "weight");
@@ -66,7 +68,8 @@ static int put_rates(const json_t *host, const char *from, const char *key, cons
 	if (json_array_size(list) == 0)
 		return 0;
 	json_put_open(o, key, '[');
-	json_array_foreach(list, i, one) {
+	json_array_foreach(list, i, one)
+	{
 		const char *path = instance__str(one, NULL, "Path");
 		struct stat st;
 
@@ -86,7 +89,9 @@ static int put_rates(const json_t *host, const char *from, const char *key, cons
 
 static int put_block_io(const json_t *host, struct json_out *o, struct err *e)
 {
-	static const struct { const char *from, *key, *member; } kind[] = {
+	static const struct {
+		const char *from, *key, *member;
+	} kind[] = {
 		{ "BlkioWeightDevice", "weightDevice", "weight" },
 		{ "BlkioDeviceReadBps", "throttleReadBpsDevice", "rate" },
 		{ "BlkioDeviceWriteBps", "throttleWriteBpsDevice", "rate" },
@@ -134,9 +139,10 @@ int spec_resources(const json_t *host, struct buf *json, struct err *e)
 	return r < 0 ? err_sys(e, -r, "limits") : 0;
 }
 
-/* --- devices ------------------------------------------------------------------------------------------------ */
+/* --- devices --------------------------------------------- */
 
-static void put_rule(struct json_out *o, bool allow, char type, int64_t dev_major, int64_t dev_minor, const char *access)
+static void put_rule(struct json_out *o, bool allow, char type, int64_t dev_major, int64_t dev_minor,
+		     const char *access)
 {
 	char kind[2] = { type, '\0' };
 
@@ -155,31 +161,38 @@ static void put_rule(struct json_out *o, bool allow, char type, int64_t dev_majo
 static int put_written_rule(struct json_out *o, const char *text, struct err *e)
 {
 	char type, major_text[12], minor_text[12], access[4];
-	uint64_t n[2] = {0};
+	uint64_t n[2] = { 0 };
 	int end = 0;
 
-	if (sscanf(text, " %c %11[0-9*]:%11[0-9*] %3[rwm] %n", &type, major_text, minor_text, access, &end) < 4 || !end ||
-	    text[end] || !strchr("abc", type) || (!str_eq(major_text, "*") && str_to_u64(major_text, &n[0]) < 0) ||
+	if (sscanf(text, " %c %11[0-9*]:%11[0-9*] %3[rwm] %n", &type, major_text, minor_text, access, &end) <
+		    4 ||
+	    !end || text[end] || !strchr("abc", type) ||
+	    (!str_eq(major_text, "*") && str_to_u64(major_text, &n[0]) < 0) ||
 	    (!str_eq(minor_text, "*") && str_to_u64(minor_text, &n[1]) < 0))
-		return err_set(e, EINVAL, "invalid argument \"%s\" for --device-cgroup-rule: 'c 1:3 rwm' is wanted", text);
-	put_rule(o, true, type, *major_text == '*' ? -1 : (int64_t)n[0], *minor_text == '*' ? -1 : (int64_t)n[1], access);
+		return err_set(e, EINVAL,
+			       "invalid argument \"%s\" for --device-cgroup-rule: 'c 1:3 rwm' is wanted",
+			       text);
+	put_rule(o, true, type, *major_text == '*' ? -1 : (int64_t)n[0],
+		 *minor_text == '*' ? -1 : (int64_t)n[1], access);
 	return 0;
 }
 
 /* each_device() - @path, or when it is a directory the devices in it. */
 struct device_walk {
 	struct json_out *o;
-	bool rules;		/* rules or nodes */
+	bool rules; /* rules or nodes */
 	const char *access;
-	bool quiet;		/* what cannot be looked at is left out (--privileged) */
+	bool quiet; /* what cannot be looked at is left out (--privileged) */
 };
 
-static int each_device(const struct device_walk *w, const char *path, const char *inside, int level, struct err *e);
+static int each_device(const struct device_walk *w, const char *path, const char *inside, int level,
+		       struct err *e);
 
-static int each_in_dir(const struct device_walk *w, const char *path, const char *inside, int level, struct err *e)
+static int each_in_dir(const struct device_walk *w, const char *path, const char *inside, int level,
+		       struct err *e)
 {
-	static const char *const skip[] = { ".", "..", "pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console",
-					    "ptmx", "core" };
+	static const char *const skip[] = { ".",    "..",          "pts",   "shm",     "fd",   "mqueue",
+					    ".lxc", ".lxd-mounts", ".udev", "console", "ptmx", "core" };
 	DIR *d = level < DEVICE_DEPTH_MAX ? opendir(path) : NULL;
 	struct dirent *de;
 	int r = 0;
@@ -192,14 +205,16 @@ static int each_in_dir(const struct device_walk *w, const char *path, const char
 		for (size_t i = 0; i < ARRAY_SIZE(skip); i++)
 			skipped |= str_eq(de->d_name, skip[i]);
 		if (!skipped)
-			r = sub && sub_inside ? each_device(w, sub, sub_inside, level + 1, e) : err_sys(e, ENOMEM, "devices");
+			r = sub && sub_inside ? each_device(w, sub, sub_inside, level + 1, e) :
+						err_sys(e, ENOMEM, "devices");
 	}
 	if (d)
 		closedir(d);
 	return r;
 }
 
-static int each_device(const struct device_walk *w, const char *path, const char *inside, int level, struct err *e)
+static int each_device(const struct device_walk *w, const char *path, const char *inside, int level,
+		       struct err *e)
 {
 	struct json_out *o = w->o;
 	struct stat st;
@@ -234,10 +249,14 @@ static int each_given(const json_t *host, struct json_out *o, bool rules, struct
 	size_t i;
 	int r = 0;
 
-	json_array_foreach(json_object_get(host, "Devices"), i, one) {
-		struct device_walk w = { .o = o, .rules = rules, .access = instance__str(one, NULL, "CgroupPermissions") };
+	json_array_foreach(json_object_get(host, "Devices"), i, one)
+	{
+		struct device_walk w = { .o = o,
+					 .rules = rules,
+					 .access = instance__str(one, NULL, "CgroupPermissions") };
 
-		r = each_device(&w, instance__str(one, NULL, "PathOnHost"), instance__str(one, NULL, "PathInContainer"), 0, e);
+		r = each_device(&w, instance__str(one, NULL, "PathOnHost"),
+				instance__str(one, NULL, "PathInContainer"), 0, e);
 		if (r < 0)
 			break;
 	}
@@ -246,8 +265,11 @@ static int each_given(const json_t *host, struct json_out *o, bool rules, struct
 
 int spec__device_rules(const json_t *host, struct json_out *o, struct err *e)
 {
-	static const struct { int major, minor; } usual[] = {
-		{ 1, 5 }, { 1, 3 }, { 1, 9 }, { 1, 8 }, { 5, 0 }, { 5, 1 },	/* zero null urandom random tty console */
+	static const struct {
+		int major, minor;
+	} usual[] = {
+		{ 1, 5 }, { 1, 3 }, { 1, 9 },
+		{ 1, 8 }, { 5, 0 }, { 5, 1 }, /* zero null urandom random tty console */
 	};
 	json_t *one;
 	size_t i;
@@ -262,11 +284,10 @@ int spec__device_rules(const json_t *host, struct json_out *o, struct err *e)
 	put_rule(o, false, 'a', -1, -1, "rwm");
 	for (i = 0; i < ARRAY_SIZE(usual); i++)
 		put_rule(o, true, 'c', usual[i].major, usual[i].minor, "rwm");
-	put_rule(o, false, 'c', 10, 229, "rwm");	/* fuse */
+	put_rule(o, false, 'c', 10, 229, "rwm"); /* fuse */
 	r = each_given(host, o, true, e);
-	json_array_foreach(json_object_get(host, "DeviceCgroupRules"), i, one)
-		if (r >= 0)
-			r = put_written_rule(o, json_string_value(one), e);
+	json_array_foreach(json_object_get(host, "DeviceCgroupRules"), i, one) if (r >= 0) r =
+		put_written_rule(o, json_string_value(one), e);
 	json_put_close(o, ']');
 	return r;
 }
@@ -277,7 +298,8 @@ int spec__devices(const json_t *host, struct json_out *o, struct err *e)
 	int r;
 
 	json_put_open(o, "devices", '[');
-	r = instance__bool(host, NULL, "Privileged") ? each_device(&all, "/dev", "/dev", 0, e) : each_given(host, o, false, e);
+	r = instance__bool(host, NULL, "Privileged") ? each_device(&all, "/dev", "/dev", 0, e) :
+						       each_given(host, o, false, e);
 	json_put_close(o, ']');
 	return r;
 }

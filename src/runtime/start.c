@@ -2,14 +2,17 @@
 /*
  * start.c - from an instance to its shim
  *
- * Under the instance's lock: root file system, specification and shim.json are made; then fork. The child launches the workload,
- * writes state.json and becomes the shim by exec, so that the workload already runs while the shim is still loaded. The pair of
- * sockets the two have in common carries the outcome, and afterwards the attached session: nobody has to connect.
+ * Under the instance's lock: root file system, specification and shim.json are made; then fork. The child
+ * launches the workload, writes state.json and becomes the shim by exec, so that the workload already runs
+ * while the shim is still loaded. The pair of sockets the two have in common carries the outcome, and
+ * afterwards the attached session: nobody has to connect.
  *
- * Killed at any instant: before the child has written state.json the workload, if any, is found by its level's state and removed by
- * the next start, rm or sweep; afterwards it is the running instance it says it is.
+ * Killed at any instant: before the child has written state.json the workload, if any, is found by its
+ * level's state and removed by the next start, rm or sweep; afterwards it is the running instance it says it
+ * is.
  */
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -28,19 +31,20 @@
 #include "runtime/shim.h"
 #include "runtime/spec.h"
 #include "sys/call.h"
+#include "sys/cred.h"
 #include "sys/file.h"
 #include "sys/ns.h"
 #include "sys/path.h"
 #include "sys/sock.h"
 
-enum { FD_ABOVE = 32 };		/* where descriptors wait while the fixed numbers are dealt */
+enum { FD_ABOVE = 32 }; /* where descriptors wait while the fixed numbers are dealt */
 
 struct starting {
 	struct runtime *rt;
 	struct instance in;
-	char *dir;		/* owned */
-	char *run_dir;		/* owned */
-	int dirfd, own, lock, rootfs;	/* owned; @own: "<run>/shim/<id>" */
+	char *dir;                    /* owned */
+	char *run_dir;                /* owned */
+	int dirfd, own, lock, rootfs; /* owned; @own: "<run>/shim/<id>" */
 	struct buf spec;
 };
 
@@ -56,7 +60,32 @@ static void starting_fini(struct starting *st)
 	buf_fini(&st->spec);
 }
 
-/* --- the child, until it is the shim ------------------------------------------------------------------------- */
+/* --- the child, until it is the shim --------------------------------------------- */
+
+/*
+ * forget_call() - our command line and environment leave this process's memory
+ * A workload with --init has a process of ours as its first, whose /proc/1/cmdline anybody inside can read.
+ */
+static void forget_call(void)
+{
+	static char *none[] = { NULL };
+	auto_fini(buf) struct buf stat = { 0 };
+	uint64_t at[4] = { 0 }; /* arg_start, arg_end, env_start, env_end: fields 48 to 51 */
+	const char *p;
+
+	environ = none;
+	p = file_slurp_at(AT_FDCWD, "/proc/self/stat", &stat, 4096) < 0 ? NULL : strrchr(buf_str(&stat), ')');
+	for (int field = 2; p && field < 51; field++) {
+		p = strchr(p + 1, ' ');
+		if (p && field >= 47)
+			at[field - 47] = strtoull(p, NULL, 10);
+	}
+	for (int i = 0; i < 4 && p; i += 2)
+		if (at[i] && at[i + 1] > at[i])
+			memset((void *)(uintptr_t)at[i], 0, at[i + 1] - at[i]);
+	if (p && at[1] - at[0] > sizeof("hull-init"))
+		memcpy((void *)(uintptr_t)at[0], "hull-init", sizeof("hull-init"));
+}
 
 static int null_stdio(void)
 {
@@ -116,8 +145,8 @@ static int become_shim(const struct starting *st, const struct launch *l, int li
 	return err_sys(e, -r, "start the shim");
 }
 
-static int launch_first(const struct starting *st, struct launch *l, struct streams *streams, struct state *state,
-			int *ret_code, struct err *e)
+static int launch_first(const struct starting *st, struct launch *l, struct streams *streams,
+			struct state *state, int *ret_code, struct err *e)
 {
 	int64_t own = proc_start_time(getpid());
 	int r = streams_open(streams, l->tty, instance__bool(st->in.config, "Config", "OpenStdin"), e);
@@ -130,21 +159,23 @@ static int launch_first(const struct starting *st, struct launch *l, struct stre
 	state->status = INSTANCE_RUNNING;
 	state->pid = l->pid;
 	state->pid_start = l->start_time;
-	state->shim_pid = getpid();	/* exec changes neither */
+	state->shim_pid = getpid(); /* exec changes neither */
 	state->shim_start = own < 0 ? 0 : (uint64_t)own;
 	state->started_ns = time_now_ns(CLOCK_REALTIME);
 	r = state_write(st->dirfd, state, e);
-	if (r >= 0)
-		r = streams_settle(streams, l->tty, e);
-	return r;
+	if (r < 0)
+		return err_wrap(e, r, "%s", st->dir);
+	return streams_settle(streams, l->tty, e);
 }
 
 static void say_failed(const struct starting *st, int sock, int code, const struct err *e)
 {
 	struct msg_failed m = { .code = code, .e = *e };
-	struct state state = { .status = INSTANCE_CREATED, .exit_code = code, .error = (char *)(uintptr_t)e->text };
+	struct state state = { .status = INSTANCE_CREATED,
+			       .exit_code = code,
+			       .error = (char *)(uintptr_t)e->text };
 
-	char path[16 + INSTANCE_ID_SIZE];
+	char path[RUN_PATH_SIZE];
 
 	file_remove_tree(st->rt->run_fd, runtime__run_path(st->in.id, path), NULL);
 	state_write(st->dirfd, &state, NULL);
@@ -154,18 +185,26 @@ static void say_failed(const struct starting *st, int sock, int code, const stru
 static _Noreturn void child(const struct starting *st, int sock)
 {
 	struct launch l = {
-		.id = st->in.id, .dir = st->dir, .run_dir = st->run_dir, .levels = st->rt->levels,
-		.level = instance__str(st->in.config, "HostConfig", "Isolation"), .rootfs_fd = st->rootfs,
-		.spec_text = buf_str(&st->spec), .spec_len = st->spec.len, .pidfd = -1,
+		.id = st->in.id,
+		.dir = st->dir,
+		.run_dir = st->run_dir,
+		.levels = st->rt->levels,
+		.level = instance__str(st->in.config, "HostConfig", "Isolation"),
+		.rootfs_fd = st->rootfs,
+		.spec_text = buf_str(&st->spec),
+		.spec_len = st->spec.len,
+		.pidfd = -1,
 		.tty = instance__bool(st->in.config, "Config", "Tty"),
 	};
 	const char *pairs[] = { "name", st->in.name, "image", st->in.image };
 	struct streams streams = STREAMS_NONE;
-	struct state state = {0};
-	struct err e = {0};
+	struct state state = { 0 };
+	struct err e = { 0 };
 	int code = 125, listener, r;
 
 	l.streams = &streams;
+	if (instance__bool(st->in.config, "HostConfig", "Init"))
+		forget_call();
 	setsid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	r = null_stdio();
@@ -173,7 +212,7 @@ static _Noreturn void child(const struct starting *st, int sock)
 	r = listener < 0 ? listener : launch_first(st, &l, &streams, &state, &code, &e);
 	if (r >= 0) {
 		event__append(st->rt->run_fd, "container", "start", st->in.id, pairs, 2);
-		r = become_shim(st, &l, listener, sock, &streams, &state, &e);
+		become_shim(st, &l, listener, sock, &streams, &state, &e);
 	}
 	if (l.pid > 0)
 		launch_remove(l.level, l.levels, l.id, NULL, NULL);
@@ -181,14 +220,14 @@ static _Noreturn void child(const struct starting *st, int sock)
 	_exit(1);
 }
 
-/* --- the parent ---------------------------------------------------------------------------------------------- */
+/* --- the parent --------------------------------------------- */
 
 /* joined_pid() - the first process of the instance a "container:x" mode names; 0: no such mode. */
 static int joined_pid(struct runtime *rt, const json_t *config, const char *key, int *ret_pid, struct err *e)
 {
 	const char *mode = instance__str(config, "HostConfig", key);
 	const char *name = mode ? str_after(mode, "container:") : NULL;
-	auto_fini(instance) struct instance other = {0};
+	auto_fini(instance) struct instance other = { 0 };
 	int r;
 
 	if (!name)
@@ -215,7 +254,8 @@ static int make_workdir(const struct starting *st, struct err *e)
 	return 0;
 }
 
-/* make_run_dir() - a fresh one: what stands there was left by a shim that was killed; we hold the lock, so none is alive. */
+/* make_run_dir() - a fresh one: what stands there was left by a shim that was killed; we hold the lock, so
+ * none is alive. */
 static int make_run_dir(struct starting *st, struct err *e)
 {
 	char path[RUN_PATH_SIZE];
@@ -235,9 +275,14 @@ static int make_run_dir(struct starting *st, struct err *e)
 	return 0;
 }
 
-static int prepare(struct starting *st, struct err *e)
+static int prepare(struct starting *st, const struct instance_streams *io, struct err *e)
 {
-	struct spec_input in = { .id = st->in.id, .config = st->in.config, .rootless = geteuid() != 0 };
+	struct winsize w = session_size(io);
+	struct spec_input in = { .rows = w.ws_row,
+				 .cols = w.ws_col,
+				 .id = st->in.id,
+				 .config = st->in.config,
+				 .rootless = cred_in_userns() };
 	int r = joined_pid(st->rt, st->in.config, "NetworkMode", &in.pid_of_network, e);
 
 	if (r >= 0)
@@ -274,26 +319,36 @@ static int open_locked(struct starting *st, const char *id, struct err *e)
 		return r;
 	st->dir = runtime__path(st->rt, st->in.id);
 	st->dirfd = runtime__dir(st->rt, st->in.id, e);
+	if (st->dir && st->dirfd == -ENOENT)
+		return err_set(e, ENOENT,
+			       "container '%s': its files (%s) are gone; 'hull rm -f' removes the rest",
+			       st->in.name, st->dir);
 	if (!st->dir || st->dirfd < 0)
 		return st->dir ? st->dirfd : err_sys(e, ENOMEM, "start");
-	st->lock = runtime__lock(st->dirfd, true, e);
+	st->lock = runtime__lock_of(st->rt, st->in.id, st->dirfd, e);
 	if (st->lock < 0)
 		return st->lock;
-	r = instance__reread(&st->in, st->dirfd, e);	/* it may have changed while we waited */
+	r = instance__reread(&st->in, st->dirfd, e); /* it may have changed while we waited */
 	if (r < 0)
 		return r;
 	if (instance__live(&st->in))
 		return 1;
+	if (st->in.status == INSTANCE_DEAD && runtime__shim_pid(st->rt, st->in.id) > 0)
+		return err_set(e, EBUSY,
+			       "start '%s': it still runs, though its " INSTANCE_STATE
+			       " is damaged; 'hull rm -f' removes it",
+			       st->in.name);
 	str_format(level, sizeof(level), RUNTIME_LEVEL_DIR "/%s", st->in.id);
-	if (file_fstatat(st->rt->run_fd, level, &sb, 0) == 0)	/* of a start or shim that was killed */
-		return launch_remove(instance__str(st->in.config, "HostConfig", "Isolation"), st->rt->levels, st->in.id, NULL, e);
+	if (file_fstatat(st->rt->run_fd, level, &sb, 0) == 0) /* of a start or shim that was killed */
+		return launch_remove(instance__str(st->in.config, "HostConfig", "Isolation"), st->rt->levels,
+				     st->in.id, NULL, e);
 	return 0;
 }
 
 /* await() - the child's first word. */
 static int await(int sock, int *ret_code, struct err *e)
 {
-	struct msg_failed m = {0};
+	struct msg_failed m = { 0 };
 	uint8_t type = 0;
 	ssize_t n = frame_recv(sock, &type, &m, sizeof(m), NULL, true);
 
@@ -308,15 +363,17 @@ static int await(int sock, int *ret_code, struct err *e)
 	return err_set(e, m.e.code ? m.e.code : EIO, "%s", m.e.text);
 }
 
-/* bury() - a shim that has failed. @r: what await() said; without a word from it, how it ended is all there is to tell. */
+/* bury() - a shim that has failed. @r: what await() said; without a word from it, how it ended is all there
+ * is to tell. */
 static int bury(pid_t shim, int r, struct err *e)
 {
 	int code = child_wait(shim);
 
 	if (r != -EPIPE)
 		return r;
-	return code > 128 ? err_set(e, EPIPE, "the shim was killed by signal %d while it started", code - 128)
-			  : err_set(e, EPIPE, "the shim ended with code %d while it started", code);
+	return code > 128 ?
+		       err_set(e, EPIPE, "the shim was killed by signal %d while it started", code - 128) :
+		       err_set(e, EPIPE, "the shim ended with code %d while it started", code);
 }
 
 /* spawn() - Return: the shim's pid, with our end of the pair. */
@@ -356,7 +413,8 @@ static pid_t spawn(struct starting *st, const struct instance_streams *io, int *
 }
 
 /* end_session() - what an attached start has left to do. */
-static int end_session(struct runtime *rt, const char *id, int *sock, pid_t shim, const struct session *s, struct err *e)
+static int end_session(struct runtime *rt, const char *id, int *sock, pid_t shim, const struct session *s,
+		       struct err *e)
 {
 	int r = 0;
 
@@ -367,13 +425,13 @@ static int end_session(struct runtime *rt, const char *id, int *sock, pid_t shim
 		frame_send(*sock, PROTO_REMOVED, NULL, 0, -1, false);
 	}
 	fd_close(sock);
-	child_wait(shim);	/* it has nothing left to do; no process of ours stays behind */
+	child_wait(shim); /* it has nothing left to do; no process of ours stays behind */
 	return r;
 }
 
 static int last_code(struct runtime *rt, const char *id, int *ret_code, struct err *e)
 {
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	int r = instance_find(rt, id, &in, e);
 
 	if (r < 0)
@@ -382,11 +440,14 @@ static int last_code(struct runtime *rt, const char *id, int *ret_code, struct e
 	return in.status == INSTANCE_DEAD ? err_set(e, EPIPE, "container '%s': %s", in.name, in.error) : 0;
 }
 
-int instance_start(struct runtime *rt, const char *id, const struct instance_streams *io, int *ret_code, struct err *e)
+int instance_start(struct runtime *rt, const char *id, const struct instance_streams *io, int *ret_code,
+		   struct err *e)
 {
-	auto_fini(starting) struct starting st = { .rt = rt, .dirfd = -1, .own = -1, .lock = -1, .rootfs = -1 };
+	auto_fini(
+		starting) struct starting st = { .rt = rt, .dirfd = -1, .own = -1, .lock = -1, .rootfs = -1 };
 	auto_close int sock = -1;
 	struct session s = { .io = io };
+	char path[RUN_PATH_SIZE];
 	pid_t shim;
 	int code, r = open_locked(&st, id, e);
 
@@ -399,20 +460,25 @@ int instance_start(struct runtime *rt, const char *id, const struct instance_str
 		return io ? instance_attach(rt, id, io, ret_code, e) : 0;
 	}
 	if (r >= 0)
-		r = prepare(&st, e);
+		r = prepare(&st, io, e);
 	shim = r < 0 ? r : spawn(&st, io, &sock, e);
 	r = shim < 0 ? shim : await(sock, ret_code, e);
+	if (r < 0 && shim > 0)
+		r = bury(shim, r, e);
+	if (r < 0 && st.own >= 0) { /* also what a child that was killed could not take away */
+		launch_remove(instance__str(st.in.config, "HostConfig", "Isolation"), rt->levels, st.in.id,
+			      NULL, NULL);
+		file_remove_tree(rt->run_fd, runtime__run_path(st.in.id, path), NULL);
+	}
 	fd_close(&st.lock);
 	if (r < 0) {
-		if (shim > 0)
-			r = bury(shim, r, e);
 		if (instance__bool(st.in.config, "HostConfig", "AutoRemove"))
 			instance_remove(rt, st.in.id, true, true, NULL);
 		return r;
 	}
 	if (!io)
 		return 0;
-	fd_close(&st.rootfs);	/* when the shim removes the workload its mounts shall go, too */
+	fd_close(&st.rootfs); /* when the shim removes the workload its mounts shall go, too */
 	s.sock = sock;
 	r = session_run(&s, e);
 	if (r == -EPIPE)
@@ -421,9 +487,10 @@ int instance_start(struct runtime *rt, const char *id, const struct instance_str
 	return r == 0 ? end_session(rt, st.in.id, &sock, shim, &s, e) : r;
 }
 
-int instance_attach(struct runtime *rt, const char *id, const struct instance_streams *io, int *ret_code, struct err *e)
+int instance_attach(struct runtime *rt, const char *id, const struct instance_streams *io, int *ret_code,
+		    struct err *e)
 {
-	auto_fini(instance) struct instance in = {0};
+	auto_fini(instance) struct instance in = { 0 };
 	auto_close int sock = -1;
 	struct session s = { .io = io };
 	int r = instance_find(rt, id, &in, e);

@@ -8,17 +8,20 @@
 #include "fmt/json.h"
 #include "runtime/runtime_internal.h"
 #include "sys/file.h"
+#include "sys/inode.h"
 #include "sys/ns.h"
 
 #define TIME_NEVER "0001-01-01T00:00:00Z"
 
 static const char *const status_name[INSTANCE_STATUS_COUNT] = {
-	[INSTANCE_CREATED] = "created", [INSTANCE_RUNNING] = "running", [INSTANCE_PAUSED] = "paused",
-	[INSTANCE_RESTARTING] = "restarting", [INSTANCE_EXITED] = "exited", [INSTANCE_DEAD] = "dead",
+	[INSTANCE_CREATED] = "created",       [INSTANCE_RUNNING] = "running", [INSTANCE_PAUSED] = "paused",
+	[INSTANCE_RESTARTING] = "restarting", [INSTANCE_EXITED] = "exited",   [INSTANCE_DEAD] = "dead",
 };
 
 static const char *const health_name[HEALTH_COUNT] = {
-	[HEALTH_NONE] = "none", [HEALTH_STARTING] = "starting", [HEALTH_HEALTHY] = "healthy",
+	[HEALTH_NONE] = "none",
+	[HEALTH_STARTING] = "starting",
+	[HEALTH_HEALTHY] = "healthy",
 	[HEALTH_UNHEALTHY] = "unhealthy",
 };
 
@@ -33,7 +36,7 @@ void state_fini(struct state *s)
 	for (size_t i = 0; i < s->n_checks; i++)
 		free(s->check[i].output);
 	free(s->error);
-	*s = (struct state){0};
+	*s = (struct state){ 0 };
 }
 
 void state_add_check(struct state *s, nsec_t start_ns, nsec_t end_ns, int code, char *output)
@@ -72,11 +75,29 @@ static void put_health(struct json_out *o, const struct state *s)
 	json_put_close(o, '}');
 }
 
+/*
+ * overwrite() - the disk is full, but the file's own block is there: how a workload that filled it has ended must not be lost
+ * Who reads at this very instant may see half of each; the next one does not.
+ */
+static int overwrite(int dirfd, struct buf *b)
+{
+	auto_close int fd = file_open(dirfd, INSTANCE_STATE, O_WRONLY | O_NOFOLLOW, 0);
+	struct stat st;
+	int r = fd < 0 ? fd : file_fstatat(fd, "", &st, AT_EMPTY_PATH);
+
+	while (r >= 0 && (off_t)b->len < st.st_size) /* in place of a cut, which would be a second step */
+		buf_putc(b, ' ');
+	if (r >= 0)
+		r = buf_finish(b);
+	return r < 0 ? r : inode_pwrite(fd, b->data, b->len, 0);
+}
+
 int state_write(int dirfd, const struct state *s, struct err *e)
 {
-	auto_fini(buf) struct buf b = {0};
+	auto_fini(buf) struct buf b = { 0 };
 	struct json_out o = { .to = &b };
-	bool live = s->status == INSTANCE_RUNNING || s->status == INSTANCE_PAUSED || s->status == INSTANCE_RESTARTING;
+	bool live = s->status == INSTANCE_RUNNING || s->status == INSTANCE_PAUSED ||
+		    s->status == INSTANCE_RESTARTING;
 	int r;
 
 	json_put_open(&o, NULL, '{');
@@ -99,8 +120,10 @@ int state_write(int dirfd, const struct state *s, struct err *e)
 	json_put_u64(&o, "ShimStart", s->shim_start);
 	json_put_close(&o, '}');
 	r = buf_finish(&b);
-	return r < 0 ? err_sys(e, -r, INSTANCE_STATE)
-		     : file_replace(dirfd, INSTANCE_STATE, buf_str(&b), b.len, 0600, false, e);
+	if (r < 0)
+		return err_sys(e, -r, INSTANCE_STATE);
+	r = file_replace(dirfd, INSTANCE_STATE, buf_str(&b), b.len, 0600, false, e);
+	return (r == -ENOSPC || r == -EDQUOT) && overwrite(dirfd, &b) == 0 ? 0 : r;
 }
 
 static nsec_t get_time(const json_t *state, const char *key)
@@ -113,11 +136,16 @@ static nsec_t get_time(const json_t *state, const char *key)
 	return ns;
 }
 
-/* say_dead() - the file says it lives, but nobody is there to vouch for it. */
-static void say_dead(struct instance *in)
+static const char *const never_ran =
+	"{\"Status\":\"created\",\"Running\":false,\"Paused\":false,\"Restarting\":false,\"OOMKilled\":false,"
+	"\"Dead\":false,\"Pid\":0,\"ExitCode\":0,\"Error\":\"\",\"StartedAt\":\"" TIME_NEVER
+	"\",\"FinishedAt\":\"" TIME_NEVER "\"}";
+
+/* say_dead() - nobody is there to vouch for what the file says, or it says nothing. Takes @why. */
+static void say_dead(struct instance *in, char *why)
 {
 	free(in->error);
-	in->error = strdup("its shim is gone; 'hull rm -f' removes it, 'hull start' starts it again");
+	in->error = why;
 	in->status = INSTANCE_DEAD;
 	in->shim_pid = 0;
 	json_object_set_new(in->state, "Status", json_string("dead"));
@@ -155,24 +183,51 @@ pid_t state_shim(const struct instance *in)
 	return in->shim_pid > 0 && start && proc_alive(in->shim_pid, start) ? in->shim_pid : 0;
 }
 
+/* parse() - Return: an object whose status is one we know, or NULL. */
+static json_t *parse(const struct buf *b)
+{
+	json_t *tree = NULL;
+	const char *status;
+
+	if (json_tree_parse(&tree, buf_str(b), b->len, NULL) == 0) {
+		status = instance__str(tree, NULL, "Status");
+		for (size_t i = 0; status && i < ARRAY_SIZE(status_name); i++)
+			if (str_eq(status, status_name[i]))
+				return tree;
+	}
+	json_decref(tree);
+	return NULL;
+}
+
 int state_read(int dirfd, struct instance *in, struct err *e)
 {
-	static const char never[] = "{\"Status\":\"created\",\"Running\":false,\"Paused\":false,\"Restarting\":false,"
-		"\"OOMKilled\":false,\"Dead\":false,\"Pid\":0,\"ExitCode\":0,\"Error\":\"\",\"StartedAt\":\"" TIME_NEVER "\","
-		"\"FinishedAt\":\"" TIME_NEVER "\"}";
-	auto_fini(buf) struct buf b = {0};
-	int r = dirfd < 0 ? -ENOENT : file_slurp_at(dirfd, INSTANCE_STATE, &b, INSTANCE_TEXT_MAX);
+	auto_fini(buf) struct buf b = { 0 };
+	int r = dirfd < 0 ? 0 : file_slurp_at(dirfd, INSTANCE_STATE, &b, INSTANCE_TEXT_MAX);
+	bool never = dirfd < 0 || r == -ENOENT;
 
-	if (r < 0 && r != -ENOENT)
-		return err_sys(e, -r, "instance %.12s: %s", in->id, INSTANCE_STATE);
-	if (r == -ENOENT)
-		buf_puts(&b, never);
-	r = json_tree_parse(&in->state, buf_str(&b), b.len, e);
+	if (r == -ENOMEM)
+		return err_sys(e, ENOMEM, "instance %.12s: " INSTANCE_STATE, in->id);
+	in->state = never ? NULL : parse(&b);
+	if (in->state) {
+		take(in);
+		if ((in->status == INSTANCE_RUNNING || in->status == INSTANCE_PAUSED ||
+		     in->status == INSTANCE_RESTARTING) &&
+		    !state_shim(in))
+			say_dead(in, strdup("its shim is gone; 'hull rm -f' removes it, 'hull start' starts "
+					    "it again"));
+		return 0;
+	}
+	r = json_tree_parse(&in->state, never_ran, strlen(never_ran), e);
 	if (r < 0)
-		return err_wrap(e, -EBADMSG, "instance %.12s: %s is damaged", in->id, INSTANCE_STATE);
+		return r;
 	take(in);
-	if ((in->status == INSTANCE_RUNNING || in->status == INSTANCE_PAUSED || in->status == INSTANCE_RESTARTING) &&
-	    !state_shim(in))
-		say_dead(in);
+	if (dirfd < 0)
+		say_dead(in,
+			 str_printf("its directory instances/%.12s... is gone; 'hull rm -f' removes the rest",
+				    in->id));
+	else if (!never) /* one damaged file must not hide the instance, let alone all of them */
+		say_dead(in, str_printf("its " INSTANCE_STATE
+					" is damaged; 'hull rm -f' removes it, 'hull start' starts it "
+					"again unless it still runs"));
 	return 0;
 }

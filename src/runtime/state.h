@@ -2,35 +2,39 @@
 /*
  * state.h - state.json: how an instance is doing, in the shape `inspect` shows; written by its shim alone
  *
- * Beside Docker's members it has the ones a reader needs to tell a live shim from a dead one: Shim, ShimStart, PidStart.
+ * Beside Docker's members it has the ones a reader needs to tell a live shim from a dead one: Shim,
+ * ShimStart, PidStart.
  */
 #ifndef RUNTIME_STATE_H
 #define RUNTIME_STATE_H
 
 #include "runtime/runtime.h"
 
-enum { STATE_CHECKS = 5, STATE_OUTPUT_MAX = 4096 };	/* health checks remembered, and bytes kept of each one's output */
+enum {
+	STATE_CHECKS = 5,
+	STATE_OUTPUT_MAX = 4096
+}; /* health checks remembered, and bytes kept of each one's output */
 
 enum state_health_status { HEALTH_NONE, HEALTH_STARTING, HEALTH_HEALTHY, HEALTH_UNHEALTHY, HEALTH_COUNT };
 
 struct state_check {
 	nsec_t start_ns, end_ns;
 	int code;
-	char *output;		/* owned */
+	char *output; /* owned */
 };
 
 struct state {
 	enum instance_status status;
 	pid_t pid, shim_pid;
-	uint64_t pid_start, shim_start;	/* /proc/PID/stat field 22 */
+	uint64_t pid_start, shim_start; /* /proc/PID/stat field 22 */
 	int exit_code;
 	bool oom_killed;
-	char *error;		/* owned; NULL: none */
+	char *error; /* owned; NULL: none */
 	nsec_t started_ns, finished_ns;
 	int restart_count;
 	enum state_health_status health;
 	int failing_streak;
-	struct state_check check[STATE_CHECKS];	/* oldest first */
+	struct state_check check[STATE_CHECKS]; /* oldest first */
 	size_t n_checks;
 };
 

@@ -24,7 +24,8 @@ static void table_fini(struct table *t)
 	buf_fini(&t->text);
 }
 
-/* table_open() - a missing file is an empty table; what is no plain file, or too large, is refused, never read. */
+/* table_open() - a missing file is an empty table; what is no plain file, or too large, is refused, never
+ * read. */
 static int table_open(struct table *t, int rootfd, const char *path, struct err *e)
 {
 	auto_close int fd = path_open_in_root(rootfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
@@ -87,7 +88,9 @@ static bool is_number(const char *text)
 }
 
 /* Who was found in /etc/passwd. */
-struct found { char *name, *home; };	/* owned */
+struct found {
+	char *name, *home;
+}; /* owned */
 
 static void found_fini(struct found *f)
 {
@@ -97,7 +100,7 @@ static void found_fini(struct found *f)
 
 static int find_passwd(int rootfd, const char *user, struct user *u, struct found *f, struct err *e)
 {
-	auto_fini(table) struct table t = {0};
+	auto_fini(table) struct table t = { 0 };
 	bool numeric = is_number(user);
 	char *field[7];
 	size_t n;
@@ -152,7 +155,7 @@ static int add_group(struct user *u, uint32_t gid, struct err *e)
 /* find_groups() - one pass: the group named @group becomes the first, groups that list @member are added. */
 static int find_groups(int rootfd, const char *group, const char *member, struct user *u, struct err *e)
 {
-	auto_fini(table) struct table t = {0};
+	auto_fini(table) struct table t = { 0 };
 	bool found = !group || is_number(group);
 	char *field[4];
 	size_t n;
@@ -182,18 +185,22 @@ static int find_groups(int rootfd, const char *group, const char *member, struct
 
 static int find_extra(int rootfd, const char *group, struct user *u, struct err *e)
 {
-	struct user one = {0};
-	int r = *group ? find_groups(rootfd, group, NULL, &one, e) : err_set(e, EINVAL, "an empty group name");
+	struct user one = { 0 };
+	int r = *group ? find_groups(rootfd, group, NULL, &one, e) :
+			 err_set(e, EINVAL, "an empty group name");
 
 	return r < 0 ? r : add_group(u, one.gid, e);
 }
 
-int user_find(int rootfd, const char *text, char *const *extra, size_t n_extra, struct user *ret_u, struct err *e)
+int user_find(int rootfd, const char *text, char *const *extra, size_t n_extra, struct user *ret_u,
+	      struct err *e)
 {
-	auto_fini(user) struct user u = {0};
-	auto_fini(found) struct found f = {0};
+	auto_fini(user) struct user u = { 0 };
+	auto_fini(found) struct found f = { 0 };
 	const char *colon = text ? strchr(text, ':') : NULL;
-	auto_free char *name = strndup(text ? text : "", colon ? (size_t)(colon - text) : text ? strlen(text) : 0);
+	auto_free char *name = strndup(text ? text : "", colon ? (size_t)(colon - text) :
+							 text  ? strlen(text) :
+								 0);
 	int r;
 
 	if (!name)
@@ -211,7 +218,7 @@ int user_find(int rootfd, const char *text, char *const *extra, size_t n_extra, 
 	if (!u.home)
 		return err_sys(e, ENOMEM, "user");
 	*ret_u = u;
-	u = (struct user){0};
+	u = (struct user){ 0 };
 	return 0;
 }
 
@@ -219,5 +226,5 @@ void user_fini(struct user *u)
 {
 	free(u->groups);
 	free(u->home);
-	*u = (struct user){0};
+	*u = (struct user){ 0 };
 }

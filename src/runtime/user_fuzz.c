@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	put("etc/passwd", data, size / 2);
 	put("etc/group", data + size / 2, size - size / 2);
 	for (size_t i = 0; i < sizeof(who) / sizeof(who[0]); i++) {
-		struct user u = {0};
+		struct user u = { 0 };
 
 		if (user_find(root, who[i], extra, i & 1, &u, NULL) == 0 && !u.home)
 			abort();

@@ -33,9 +33,11 @@ static int setup(void **state)
 		return -1;
 	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	mkdirat(root, "etc", 0755);
-	put("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n# no:x:1:1::/:\nshort:x\nbad:x:1x:1::/:\nann:x:1000:100:Ann:/home/ann:/bin/sh\n"
+	put("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n# "
+			  "no:x:1:1::/:\nshort:x\nbad:x:1x:1::/:\nann:x:1000:100:Ann:/home/ann:/bin/sh\n"
 			  "noslash:x:7:7::home:\nlast:x:8:9:l:/l:/bin/sh");
-	put("etc/group", "root:x:0:\nusers:x:100:ann\nwheel:x:10:root,ann\nannex:x:11:annx,xann\nwide:x:12:x,ann,y\n");
+	put("etc/group",
+	    "root:x:0:\nusers:x:100:ann\nwheel:x:10:root,ann\nannex:x:11:annx,xann\nwide:x:12:x,ann,y\n");
 	return 0;
 }
 
@@ -48,7 +50,13 @@ static int teardown(void **state)
 
 static void test_user_is_found_as_docker_finds_it(void **state)
 {
-	static const struct { const char *text; int rc; uint32_t uid, gid; size_t n_groups; const char *home; } row[] = {
+	static const struct {
+		const char *text;
+		int rc;
+		uint32_t uid, gid;
+		size_t n_groups;
+		const char *home;
+	} row[] = {
 		{ "", 0, 0, 0, 1, "/root" },
 		{ "root", 0, 0, 0, 1, "/root" },
 		{ "ann", 0, 1000, 100, 3, "/home/ann" },
@@ -75,12 +83,13 @@ static void test_user_is_found_as_docker_finds_it(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		struct user u = {0};
-		struct err e = {0};
+		struct user u = { 0 };
+		struct err e = { 0 };
 		int r = user_find(root, row[i].text, NULL, 0, &u, &e);
 
-		if (r != row[i].rc || (r == 0 && (u.uid != row[i].uid || u.gid != row[i].gid || u.n_groups != row[i].n_groups ||
-						  !str_eq(u.home, row[i].home))))
+		if (r != row[i].rc ||
+		    (r == 0 && (u.uid != row[i].uid || u.gid != row[i].gid || u.n_groups != row[i].n_groups ||
+				!str_eq(u.home, row[i].home))))
 			fail_msg("'%s': got %d %u:%u %zu '%s' (%s)", row[i].text, r, u.uid, u.gid, u.n_groups,
 				 u.home ? u.home : "", e.text);
 		user_fini(&u);
@@ -90,7 +99,7 @@ static void test_user_is_found_as_docker_finds_it(void **state)
 static void test_user_takes_further_groups_by_name_and_number(void **state)
 {
 	char *extra[] = { "wheel", "55" }, *unknown[] = { "nogroup" };
-	struct user u = {0};
+	struct user u = { 0 };
 
 	(void)state;
 	assert_int_equal(user_find(root, "4242", extra, 2, &u, NULL), 0);
@@ -103,7 +112,7 @@ static void test_user_takes_further_groups_by_name_and_number(void **state)
 
 static void test_user_reads_only_plain_small_files_of_the_image(void **state)
 {
-	struct user u = {0};
+	struct user u = { 0 };
 
 	(void)state;
 	assert_int_equal(renameat(root, "etc/passwd", root, "etc/keep"), 0);
@@ -123,8 +132,8 @@ static void test_user_reads_only_plain_small_files_of_the_image(void **state)
 	}
 	assert_int_equal(user_find(root, "ann", NULL, 0, &u, NULL), -EFBIG);
 	unlinkat(root, "etc/passwd", 0);
-	assert_int_equal(user_find(root, "ann", NULL, 0, &u, NULL), -ENOENT);	/* names need an entry, */
-	assert_int_equal(user_find(root, "5", NULL, 0, &u, NULL), 0);		/* numbers do not */
+	assert_int_equal(user_find(root, "ann", NULL, 0, &u, NULL), -ENOENT); /* names need an entry, */
+	assert_int_equal(user_find(root, "5", NULL, 0, &u, NULL), 0);         /* numbers do not */
 	user_fini(&u);
 	assert_int_equal(renameat(root, "etc/keep", root, "etc/passwd"), 0);
 }
