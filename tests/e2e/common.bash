@@ -82,8 +82,7 @@ start_bundle() {
 
 # wait_for COMMAND...: until it succeeds, 10 seconds at most
 wait_for() {
-	local i
-	for i in $(seq 200); do
+	for _ in $(seq 200); do
 		"$@" >/dev/null 2>&1 && return 0
 		sleep 0.05
 	done

@@ -109,7 +109,7 @@ state_is() { [ "$("$HULL" inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 	run -127 "$HULL" exec x1 /no/such
 	run -126 "$HULL" exec x1 /etc/passwd
 	run "$HULL" exec nosuch true
-	[ "$status" = 125 ]
+	[ "$status" = 1 ]
 	"$HULL" exec -d x1 touch /tmp/detached
 	wait_for "$HULL" exec x1 test -e /tmp/detached
 }

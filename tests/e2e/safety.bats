@@ -19,6 +19,7 @@ own_rootfs() {
 }
 
 @test "CVE-2019-5736: the runtime's binary cannot be opened for writing from inside" {
+	readelf -lW "$HULL" | grep -q ' INTERP ' && skip "hull is linked dynamically here, and its loader is not inside"
 	before=$(sha256sum "$HULL")
 	# Process 1 waits for a process that runs anything but busybox, keeps its file open, and writes to it once it has ended.
 	start_bundle self "$(sh_args 'while :; do for p in /proc/[0-9]*; do exe=$(readlink $p/exe) || continue
