@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
+
 #include "base/bug.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
@@ -21,6 +23,8 @@ int main(int argc, char **argv)
 {
 	if (fd_fill_stdio() < 0)
 		return 125;
+	signal(SIGCHLD,
+	       SIG_DFL); /* whoever ignores it hands that down, and then nobody's end can be waited for */
 	/* Started thousands of times an hour, these two come before anything is set up. */
 	if (argc > 0 && called_as_runtime(argv[0]))
 		return oci_main(argc, argv);

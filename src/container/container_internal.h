@@ -55,7 +55,6 @@ struct ct_launch {
 	int n_join_ns;
 	bool grouped;      /* its cgroups are made */
 	bool staged;       /* they are entered by a process before init is born */
-	int early;         /* what init asked (enum sync_type) before the stage told its pid; 0: nothing */
 	bool runtime_step; /* init asks the parent for SYNC_RUNTIME */
 	struct ct_seccomp seccomp;
 	int seccomp_sock;
@@ -79,6 +78,26 @@ _Noreturn void ct__init(struct ct_launch *l);
 /* ct__seccomp_state() - the container process state that goes with a seccomp listener (runtime-spec, config-linux.md). */
 int ct__seccomp_state(const struct ct *ct, const struct oci_seccomp *s, enum ct_status status, pid_t pid,
 		      struct buf *json);
+
+/*
+ * A stage is a process that enters namespaces, makes another in them for our parent, the caller, and ends. What it made is known
+ * from memory they share, and that it has ended from its pidfd; so nobody is lost, whatever fails or is killed.
+ */
+struct ct_stage {
+	pid_t *told; /* owned; shared with the stage: what it made, or 0 */
+	int pidfd;   /* owned; of the stage */
+};
+
+/* ct__stage_start() - fork it, into @cgroup_fd unless that is -1. Return: as fork(2); -errno with @e. */
+pid_t ct__stage_start(struct ct_stage *ret_s, int cgroup_fd, struct err *e);
+/**
+ * ct__stage_finish() - until the stage has ended; empties @s
+ * @sock: our end of the pair the stage and what it made speak on; the other end is closed here
+ * @ret_pid, @ret_pidfd: what it made, also after a failure; caller ends and reaps it
+ */
+int ct__stage_finish(struct ct_stage *s, int sock, pid_t *ret_pid, int *ret_pidfd, struct err *e);
+/* ct__reap() - kill a child of ours and wait for it; @pidfd may be -1. */
+void ct__reap(pid_t pid, int pidfd);
 
 /* ct__join() - enter the namespaces of @ns_fd (a user namespace first) except cgroup; closes nothing. */
 int ct__join(const int ns_fd[OCI_NS_COUNT], bool keep_groups, struct err *e);

@@ -263,6 +263,7 @@ static struct tiny *tiny(int variant, const char *args)
 	assert_int_equal(chmod(dir, 0755), 0);
 	assert_int_equal(file_mkdirs(top, "rootfs/proc", 0755), 0);
 	assert_int_equal(file_mkdirs(top, "rootfs/dev", 0755), 0);
+	assert_int_equal(file_mkdirs(top, variant == 2 ? "rootfs/new" : "rootfs/bin", 0755), 0);
 	assert_int_equal(file_mkdirs(top, "rootfs/bin", 0755), 0);
 	str_format(path, sizeof(path), "cp /bin/busybox %s/rootfs/bin/", dir);
 	assert_int_equal(system(path), 0);
@@ -349,12 +350,17 @@ static int cgroups(const struct tiny *t)
 	return n + (access(path, F_OK) == 0);
 }
 
-/* reap() - when it was the waiting that failed. */
+/* reap() - when it was the waiting that failed: whoever is still our child. */
 static void reap(int hit)
 {
-	if (hit - 1 == SYS_waitid)
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
+	auto_fini(buf) struct buf b = { 0 };
+
+	if (hit - 1 != SYS_waitid || file_slurp_at(AT_FDCWD, "/proc/thread-self/children", &b, 4096) < 0)
+		return;
+	for (char *s = strtok(b.data, " "); s; s = strtok(NULL, " "))
+		kill((pid_t)strtol(s, NULL, 10), SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 }
 
 /* nothing_left() - after a failure or a delete. Return: what is left, for the message; NULL: nothing. */
@@ -421,7 +427,8 @@ static void create_with_faults(int variant, bool in_main)
 		sys_call = sys_call_real;
 		hit = *fault.hit;
 		if (r == 0) {
-			if (ct_status(ct) != CT_CREATED) /* init may fail after it has said that it is ready */
+			if (ct_status(ct) !=
+			    CT_CREATED) /* init may fail after it has said that it is ready */
 				assert_true(hit && !in_main);
 			assert_int_equal(ct_delete(ct, true, &e), 0);
 			waitpid(ct->pid, NULL, 0);

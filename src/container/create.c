@@ -255,8 +255,8 @@ static int open_for_init(struct ct_launch *l, struct err *e)
 
 /* --- the clone -------------------------------------------------------------------------------------------------- */
 
-/* stage() - enters namespaces, makes init as the parent's own child, tells its pid, ends. */
-static _Noreturn void stage(struct ct_launch *l, int cgroup_fd)
+/* stage() - enters namespaces, makes init as the parent's own child, ends. */
+static _Noreturn void stage(struct ct_launch *l, int cgroup_fd, pid_t *told)
 {
 	struct err e = { 0 };
 	pid_t pid = 0;
@@ -266,10 +266,10 @@ static _Noreturn void stage(struct ct_launch *l, int cgroup_fd)
 		cred_prctl(PR_SET_DUMPABLE, 0, 0);
 	r = ct__join(l->ns_fd, l->keep_groups, &e);
 	if (r == 0) {
-		pid = ns_clone(l->new_ns | CLONE_PARENT, cgroup_fd, NULL);
+		pid = ns_clone_sibling(l->new_ns, cgroup_fd, told);
 		if (pid == 0)
 			ct__init(l);
-		r = pid < 0 ? err_sys(&e, -pid, "clone") : sync_send(l->sock[1], SYNC_PID, pid, &e);
+		r = pid < 0 ? err_sys(&e, -pid, "clone") : 0;
 	}
 	if (r < 0)
 		sync_fail(l->sock[1], r, &e);
@@ -278,32 +278,15 @@ static _Noreturn void stage(struct ct_launch *l, int cgroup_fd)
 
 static int spawn_staged(struct ct_launch *l, int cgroup_fd, struct err *e)
 {
-	auto_close int stage_pidfd = -1;
-	siginfo_t info;
-	int32_t pid = 0;
-	int r = ns_clone(0, -1, &stage_pidfd), failed;
+	struct ct_stage s;
+	pid_t pid = ct__stage_start(&s, -1, e);
 
-	if (r == 0)
-		stage(l, cgroup_fd);
-	if (r < 0)
-		return err_sys(e, -r, "clone");
+	if (pid == 0)
+		stage(l, cgroup_fd, s.told);
+	if (pid < 0)
+		return pid;
 	fd_close(&l->sock[1]);
-	do { /* init may speak before the stage does; it waits for an answer, so once at most */
-		r = sync_recv(l->sock[0], &pid, e);
-		if (r > 0 && r != SYNC_PID)
-			l->early = r;
-	} while (r > 0 && r != SYNC_PID);
-	for (failed = r;
-	     r >= 0 ? r != SYNC_PID : r != -ECONNRESET;) /* init failed first: it is to be reaped */
-		r = sync_recv(l->sock[0], &pid, NULL);
-	pidfd_wait(stage_pidfd, &info, WEXITED);
-	if (r == SYNC_PID) {
-		l->ct->pid = pid;
-		l->ct->pidfd = pidfd_open(pid);
-	}
-	if (failed < 0)
-		return failed;
-	return l->ct->pidfd < 0 ? err_sys(e, -l->ct->pidfd, "pidfd_open") : 0;
+	return ct__stage_finish(&s, l->sock[0], &l->ct->pid, &l->ct->pidfd, e);
 }
 
 static int spawn(struct ct_launch *l, struct err *e)
@@ -371,12 +354,11 @@ static int answer_ready(struct ct_launch *l, struct err *e)
 /* converse() - until init waits for start (or, to run at once, has become the workload and the socket closes). */
 static int converse(struct ct_launch *l, struct err *e)
 {
-	int r;
-
 	if (ct__waits_for_record(l))
 		answer(l, NULL); /* when it fails init has ended, and what it last said is yet to be read */
-	for (int early = l->early;; early = 0) {
-		r = early ? early : sync_recv(l->sock[0], NULL, e);
+	for (;;) {
+		int r = sync_recv(l->sock[0], NULL, e);
+
 		if (r == -ECONNRESET && l->c->run && ct__phase(l->ct) == 'r') { /* closed by exec */
 			if (e)
 				*e = (struct err){ 0 };
@@ -420,12 +402,8 @@ static void undo(const struct ct_launch *l)
 {
 	struct ct *ct = l->ct;
 	auto_close int rootfd = -1;
-	siginfo_t info;
 
-	if (ct->pidfd >= 0) {
-		pidfd_send(ct->pidfd, SIGKILL);
-		pidfd_wait(ct->pidfd, &info, WEXITED);
-	}
+	ct__reap(ct->pid, ct->pidfd);
 	if (l->grouped) { /* until then what has these names is another's */
 		cgroup_kill(&ct->cgroup, SIGKILL, NULL);
 		cgroup_delete(&ct->cgroup, NULL);

@@ -191,7 +191,7 @@ static int enter(struct exec *ex, struct ct_proc *pr, struct err *e)
 	return ex->join & CLONE_NEWUSER ? ct__become_root(false, e) : 0;
 }
 
-static _Noreturn void stage(struct exec *ex)
+static _Noreturn void stage(struct exec *ex, pid_t *told)
 {
 	struct ct_proc pr = {
 		.p = ex->x->process,
@@ -209,13 +209,13 @@ static _Noreturn void stage(struct exec *ex)
 	fd_close(&ex->sock[0]);
 	r = enter(ex, &pr, &e);
 	if (r == 0) {
-		pid = ns_clone(CLONE_PARENT, -1, NULL);
+		pid = ns_clone_sibling(0, -1, told);
 		if (pid == 0) {
 			r = become(ex, &pr, &e);
 			sync_fail(ex->sock[1], r, &e);
 			_exit(1);
 		}
-		r = pid < 0 ? err_sys(&e, -pid, "fork") : sync_send(ex->sock[1], SYNC_PID, pid, &e);
+		r = pid < 0 ? err_sys(&e, -pid, "fork") : 0;
 	}
 	if (r < 0)
 		sync_fail(ex->sock[1], r, &e);
@@ -243,33 +243,26 @@ static int finish(struct exec *ex, pid_t pid, struct err *e)
 
 static pid_t spawn(struct exec *ex, int *ret_pidfd, struct err *e)
 {
-	auto_close int stage_pidfd = -1;
-	auto_close int pidfd = -1;
-	siginfo_t info;
-	int32_t pid = 0;
-	int r = ns_clone(0, cgroup_v2_fd(ex->cgroup),
-			 &stage_pidfd); /* born in the v2 group, which its child inherits */
+	struct ct_stage s;
+	int pidfd = -1, r;
+	/* born in the v2 group, which its child inherits */
+	pid_t pid = ct__stage_start(&s, cgroup_v2_fd(ex->cgroup), e);
 
-	if (r == 0)
-		stage(ex);
-	if (r < 0)
-		return err_sys(e, -r, "fork");
+	if (pid == 0)
+		stage(ex, s.told);
+	if (pid < 0)
+		return pid;
 	fd_close(&ex->sock[1]);
-	r = sync_expect(ex->sock[0], SYNC_PID, &pid, e);
-	pidfd_wait(stage_pidfd, &info, WEXITED);
-	if (r < 0)
-		return r;
-	pidfd = pidfd_open(pid);
-	r = pidfd < 0 ? err_sys(e, -pidfd, "pidfd_open") : finish(ex, pid, e);
-	if (r < 0) {
-		if (pidfd >= 0) {
-			pidfd_send(pidfd, SIGKILL);
-			pidfd_wait(pidfd, &info, WEXITED);
-		}
-		return r;
+	r = ct__stage_finish(&s, ex->sock[0], &pid, &pidfd, e);
+	if (r == 0)
+		r = finish(ex, pid, e);
+	if (r == 0) {
+		*ret_pidfd = pidfd;
+		return pid;
 	}
-	*ret_pidfd = TAKE_FD(pidfd);
-	return pid;
+	ct__reap(pid, pidfd);
+	fd_close(&pidfd);
+	return r;
 }
 
 static int check(const struct ct *ct, const struct ct_exec *x, struct err *e)

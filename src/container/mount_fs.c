@@ -45,15 +45,6 @@ static bool is_kernel_fs(const char *fstype)
 	return one_of(fstype, types, ARRAY_SIZE(types));
 }
 
-/* fs_fail() - what the kernel's log of this context says goes behind the errno. */
-static int fs_fail(int fs, int r, const char *what, struct err *e)
-{
-	char log[256];
-
-	mnt_log(fs, log, sizeof(log));
-	return log[0] ? err_set(e, -r, "%s: %s (%s)", what, err_name(-r), log) : err_sys(e, -r, "%s", what);
-}
-
 static int config_dir(int fs, const char *key, const char *path)
 {
 	auto_close int fd = -1;
@@ -129,7 +120,7 @@ static int config_flags(const struct mount_job *j, int fs, struct err *e)
 		int r = want & flags[i].bit ? mnt_config_flag(fs, flags[i].key) : 0;
 
 		if (r < 0)
-			return fs_fail(fs, r, flags[i].key, e);
+			return mnt_fail(fs, -r, flags[i].key, e);
 	}
 	return 0;
 }
@@ -141,7 +132,7 @@ static int config_options(const struct mount_job *j, int fs, struct err *e)
 	for (size_t i = 0; r == 0 && i < j->m->data.n; i++) {
 		r = config_option(fs, j->m->type, j->m->data.v[i]);
 		if (r < 0)
-			return err_wrap(e, fs_fail(fs, r, j->m->data.v[i], e), "option");
+			return err_wrap(e, mnt_fail(fs, -r, j->m->data.v[i], e), "option");
 	}
 	return r;
 }
@@ -173,7 +164,7 @@ static int config_label(const struct mount_job *j, int fs, struct err *e)
 	if (!selinux_enabled())
 		return err_set(e, ENOTSUP, "linux.mountLabel: SELinux is not enabled here");
 	r = mnt_config_string(fs, "context", label);
-	return r < 0 ? fs_fail(fs, r, "linux.mountLabel", e) : 0;
+	return r < 0 ? mnt_fail(fs, -r, "linux.mountLabel", e) : 0;
 }
 
 /* config() - all that goes into a new superblock. */
@@ -186,12 +177,12 @@ static int config(const struct mount_job *j, int fs, mode_t tmpfs_mode, struct e
 	if (m->source && *m->source)
 		r = mnt_config_string(fs, "source", m->source);
 	if (r < 0)
-		return fs_fail(fs, r, "source", e);
+		return mnt_fail(fs, -r, "source", e);
 	if (tmpfs_mode && !has_option(m, "mode=")) {
 		str_format(mode, sizeof(mode), "%o", (unsigned)tmpfs_mode);
 		r = mnt_config_string(fs, "mode", mode);
 		if (r < 0)
-			return fs_fail(fs, r, "mode", e);
+			return mnt_fail(fs, -r, "mode", e);
 	}
 	r = config_options(j, fs, e);
 	return r < 0 ? r : config_label(j, fs, e);
@@ -226,14 +217,14 @@ int mount__make_fs(const struct mount_job *j, mode_t tmpfs_mode, struct err *e)
 		return r;
 	r = mnt_config_create(fs);
 	if (r < 0)
-		return fs_fail(fs, r, "make file system", e);
+		return mnt_fail(fs, -r, "make file system", e);
 	tree = mnt_fsmount(fs, (unsigned)j->attr);
 	if (tree == -EPERM && str_eq(j->m->type, "proc"))
 		return err_set(
 			e, EPERM,
 			"make mount: a user namespace may not see more of procfs than /proc here shows");
 	if (tree < 0)
-		return fs_fail(fs, tree, "make mount", e);
+		return mnt_fail(fs, -tree, "make mount", e);
 	r = label_queue(j, tree, e);
 	return r < 0 ? r : TAKE_FD(tree);
 }
@@ -252,5 +243,5 @@ int mount__reconfigure(const struct mount_job *j, int dst, struct err *e)
 	if (r < 0)
 		return r;
 	r = (int)SYS5(SYS_fsconfig, fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0);
-	return r < 0 ? fs_fail(fs, r, "remount", e) : 0;
+	return r < 0 ? mnt_fail(fs, -r, "remount", e) : 0;
 }

@@ -11,7 +11,6 @@
 enum sync_type {
 	SYNC_FAILED,  /* child: it cannot; err holds why; nothing follows */
 	SYNC_MAP,     /* child: in its new user namespace, wants id maps */
-	SYNC_PID,     /* stage: value is the pid of the process it made */
 	SYNC_RUNTIME, /* child: namespaces and mounts stand; wants devices moved in and runtime hooks run */
 	SYNC_READY,   /* child: all is prepared; the next step is the workload */
 	SYNC_GO,      /* parent: done what you asked, go on; value is the child's pid on the host */

@@ -39,9 +39,9 @@ static void test_a_message_arrives_with_its_value(void **state)
 	int32_t value = 0;
 
 	(void)state;
-	assert_int_equal(sync_send(sock[0], SYNC_PID, 4711, &e), 0);
+	assert_int_equal(sync_send(sock[0], SYNC_MAP, 4711, &e), 0);
 	assert_int_equal(sync_send(sock[0], SYNC_GO, -1, &e), 0);
-	assert_int_equal(sync_recv(sock[1], &value, &e), SYNC_PID);
+	assert_int_equal(sync_recv(sock[1], &value, &e), SYNC_MAP);
 	assert_int_equal(value, 4711);
 	assert_int_equal(sync_expect(sock[1], SYNC_GO, NULL, &e), SYNC_GO);
 	assert_int_equal(e.code, 0);
@@ -94,7 +94,7 @@ static void test_an_unexpected_message_is_refused(void **state)
 	(void)state;
 	sync_send(sock[0], SYNC_MAP, 0, NULL);
 	assert_int_equal(sync_expect(sock[1], SYNC_GO, NULL, &e), -EPROTO);
-	assert_string_equal(e.text, "the other process sent message 1, want 5");
+	assert_string_equal(e.text, "the other process sent message 1, want 4");
 }
 
 static void test_half_a_message_is_refused(void **state)
@@ -136,8 +136,8 @@ static void test_a_signal_does_not_lose_a_message(void **state)
 
 	(void)state;
 	sys_call = interrupted;
-	assert_int_equal(sync_send(sock[0], SYNC_PID, 1, NULL), 0);
-	assert_int_equal(sync_recv(sock[1], &value, NULL), SYNC_PID);
+	assert_int_equal(sync_send(sock[0], SYNC_MAP, 1, NULL), 0);
+	assert_int_equal(sync_recv(sock[1], &value, NULL), SYNC_MAP);
 	assert_int_equal(value, 1);
 }
 

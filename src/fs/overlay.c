@@ -37,7 +37,6 @@
 enum {
 	LOWER_MAX = 500, /* the kernel's own limit of layers */
 	LOOP_TRIES = 64, /* others take the free device we were told of */
-	LOG_SIZE = 200,
 };
 
 enum overlay_way overlay__ways = OVERLAY_ANY;
@@ -97,7 +96,7 @@ static int loop_attach(int fd, struct err *e)
 static int erofs_mount_source(int source, struct err *e)
 {
 	auto_close int ctx = mnt_fsopen("erofs");
-	char path[FD_PATH_SIZE], log[LOG_SIZE];
+	char path[FD_PATH_SIZE];
 	int r = ctx;
 
 	if (r < 0)
@@ -109,7 +108,7 @@ static int erofs_mount_source(int source, struct err *e)
 		r = mnt_config_create(ctx);
 	if (r >= 0)
 		r = mnt_fsmount(ctx, MOUNT_ATTR_RDONLY);
-	return r < 0 ? err_sys(e, -r, "mount as EROFS%s", mnt_log(ctx, log, sizeof(log))) : r;
+	return r < 0 ? mnt_fail(ctx, -r, "mount as EROFS", e) : r;
 }
 
 static int erofs_mount(int image, struct err *e)
@@ -273,7 +272,6 @@ static int config_options(int ctx, const struct overlay *o)
 static int compose(const struct overlay *o, const struct layers *l, bool by_fd, struct err *e)
 {
 	auto_close int ctx = mnt_fsopen("overlay");
-	char log[LOG_SIZE];
 	int r = ctx;
 
 	if (r < 0)
@@ -285,8 +283,7 @@ static int compose(const struct overlay *o, const struct layers *l, bool by_fd, 
 		r = mnt_config_create(ctx);
 	if (r >= 0)
 		r = mnt_fsmount(ctx, o->upper ? 0 : MOUNT_ATTR_RDONLY);
-	return r < 0 ? err_sys(e, -r, "mount overlay of %zu layers%s", l->n, mnt_log(ctx, log, sizeof(log))) :
-		       r;
+	return r < 0 ? mnt_fail(ctx, -r, "mount the overlay", e) : r;
 }
 
 /* compose_mount2() - as compose(), for kernels whose overlay takes one option string only. */

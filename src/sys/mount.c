@@ -91,14 +91,15 @@ int mnt_propagation(const char *path, uint64_t flags)
 	return (int)SYS5(SYS_mount, NULL, path, NULL, flags, NULL);
 }
 
-const char *mnt_log(int fsfd, char *dst, size_t size)
+int mnt_fail(int fsfd, int code, const char *what, struct err *e)
 {
-	long n = SYS3(SYS_read, fsfd, dst, size - 1); /* one message, oldest first, without a newline */
+	char log[256]; /* one message, oldest first: "e ext4: why", the letter telling its level */
+	long n = SYS3(SYS_read, fsfd, log, sizeof(log) - 1);
 
-	dst[n > 0 ? n : 0] = '\0';
-	if (n > 0 && dst[n - 1] == '\n')
-		dst[n - 1] = '\0';
-	return dst;
+	if (n <= 2)
+		return err_sys(e, code, "%s", what);
+	log[n] = '\0';
+	return err_set(e, code, "%s: %s (%.*s)", what, err_name(code), (int)strcspn(log + 2, "\n"), log + 2);
 }
 
 int64_t mnt_id(int fd)

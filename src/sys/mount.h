@@ -29,8 +29,8 @@ int mnt_detach(int fd); /* umount2(fd, MNT_DETACH) of what is mounted on it */
 int mnt_detach_at(const char *path);
 int mnt_propagation(const char *path, uint64_t flags); /* mount(NULL, path, NULL, flags, NULL) */
 
-/* mnt_log() - the newest message the kernel left in a file system context ("e ext4: ..."), for errors; "" if none. */
-const char *mnt_log(int fsfd, char *dst, size_t size);
+/* mnt_fail() - err_sys(), with what the kernel noted in the file system context behind it: "what: errno (ext4: why)". */
+int mnt_fail(int fsfd, int code, const char *what, struct err *e);
 
 /* mnt_statx_id() - mount id of an open descriptor (STATX_MNT_ID), or -errno. */
 int64_t mnt_id(int fd);

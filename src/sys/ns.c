@@ -22,7 +22,7 @@ pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 	struct clone_args args = {
 		.flags = flags | (ret_pidfd ? CLONE_PIDFD : 0) | (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
 		.pidfd = (uint64_t)(uintptr_t)&pidfd,
-		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
+		.exit_signal = SIGCHLD,
 		.cgroup = cgroup_fd >= 0 ? (uint64_t)cgroup_fd : 0,
 	};
 	long pid = SYS2(SYS_clone3, &args, sizeof(args));
@@ -30,6 +30,18 @@ pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 	if (pid > 0 && ret_pidfd)
 		*ret_pidfd = pidfd;
 	return (pid_t)pid;
+}
+
+pid_t ns_clone_sibling(uint64_t flags, int cgroup_fd, pid_t *told)
+{
+	struct clone_args args = {
+		.flags =
+			flags | CLONE_PARENT | CLONE_PARENT_SETTID | (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+		.parent_tid = (uint64_t)(uintptr_t)told,
+		.cgroup = cgroup_fd >= 0 ? (uint64_t)cgroup_fd : 0,
+	};
+
+	return (pid_t)SYS2(SYS_clone3, &args, sizeof(args));
 }
 
 pid_t ns_fork(void)

@@ -12,12 +12,18 @@ struct err;
 
 /**
  * ns_clone() - fork into new namespaces
- * @flags:     CLONE_x (CLONE_NEW*, CLONE_PARENT, ...); SIGCHLD is the exit signal
+ * @flags:     CLONE_x (CLONE_NEW*, CLONE_FILES, ...); SIGCHLD is the exit signal
  * @cgroup_fd: cgroup v2 directory to be born in (CLONE_INTO_CGROUP), or -1
  * @ret_pidfd: pidfd of the child in the parent, O_CLOEXEC; may be NULL
  * Return: 0 in the child, its pid in the parent, or -errno
  */
 pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);
+
+/**
+ * ns_clone_sibling() - the same, for our parent: the child is the caller's sibling (CLONE_PARENT)
+ * @told: its pid is there before it runs; in memory shared with that parent, so that the parent learns it whatever becomes of us
+ */
+pid_t ns_clone_sibling(uint64_t flags, int cgroup_fd, pid_t *told);
 
 /* ns_fork() - a plain fork by clone(2), which seccomp profiles that answer clone3(2) with ENOSYS let through. */
 pid_t ns_fork(void);
