@@ -354,8 +354,10 @@ static int answer_ready(struct ct_launch *l, struct err *e)
 /* converse() - until init waits for start (or, to run at once, has become the workload and the socket closes). */
 static int converse(struct ct_launch *l, struct err *e)
 {
-	if (ct__waits_for_record(l))
-		answer(l, NULL); /* when it fails init has ended, and what it last said is yet to be read */
+	int told = ct__waits_for_record(l) ? answer(l, e) : 0;
+
+	if (told < 0 && told != -EPIPE) /* it is no more, and what it last said is yet to be read */
+		return told;
 	for (;;) {
 		int r = sync_recv(l->sock[0], NULL, e);
 

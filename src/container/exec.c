@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/str.h"
+#include "container/cgroup_internal.h"
 #include "container/container_internal.h"
 #include "container/process.h"
 #include "container/rootfs.h"
@@ -241,13 +242,40 @@ static int finish(struct exec *ex, pid_t pid, struct err *e)
 	return r < 0 ? r : err_set(e, EPROTO, "exec: message %d came", r);
 }
 
+/* init_group() - the v2 group init is in by now, below the container's own; an init such as systemd makes groups and moves. */
+static int init_group(const struct exec *ex)
+{
+	const struct cgroup_hierarchy *h = cgroup__v2(&ex->ct->cgroup);
+	auto_fini(buf) struct buf text = { 0 };
+	char path[64], full[CGROUP__FULL_MAX];
+	const char *below;
+	char *line;
+
+	str_format(path, sizeof(path), "/proc/%d/cgroup", (int)ex->ct->pid);
+	if (!h || file_slurp_at(AT_FDCWD, path, &text, CT_STATE_BYTES_MAX) < 0)
+		return -ENOENT;
+	line = strstr(buf_str(&text), "0::/");
+	if (!line)
+		return -ENOENT;
+	line[strcspn(line, "\n")] = '\0';
+	below = str_after(line + strlen("0::"), h->path);
+	if (!below || *below != '/' || strstr(below, "/..") ||
+	    str_format(full, sizeof(full), "%s%s%s", h->mount, h->path, below) >= sizeof(full))
+		return -ENOENT;
+	return file_open(AT_FDCWD, full, O_RDONLY | O_DIRECTORY, 0);
+}
+
 static pid_t spawn(struct exec *ex, int *ret_pidfd, struct err *e)
 {
+	auto_close int group = -1;
 	struct ct_stage s;
 	int pidfd = -1, r;
 	/* born in the v2 group, which its child inherits */
 	pid_t pid = ct__stage_start(&s, cgroup_v2_fd(ex->cgroup), e);
 
+	if (pid == -EBUSY && !ex->x->cgroup &&
+	    (group = init_group(ex)) >= 0) /* a group that has groups takes nobody */
+		pid = ct__stage_start(&s, group, e);
 	if (pid == 0)
 		stage(ex, s.told);
 	if (pid < 0)

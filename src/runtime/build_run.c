@@ -304,7 +304,11 @@ static int guarded(struct build *b, struct iso_spec *spec, struct ending *end, s
 	fd_close(&result[0]);
 	if (pid > 0)
 		waitpid(pid, NULL, 0);
-	return n == (ssize_t)sizeof(*end) ? 0 : err_set(e, EIO, "the process that ran it was killed");
+	if (n == (ssize_t)sizeof(*end))
+		return 0;
+	launch_remove("container", spec->state_root, spec->id, NULL,
+		      NULL); /* the output may have ended before its guard */
+	return err_set(e, EIO, "the process that ran it was killed");
 }
 
 /* run_spec() - the step as a checked specification. */

@@ -274,7 +274,7 @@ void store_reserve_keep(struct store *st)
 	int fd;
 
 	if (file_fstatat(st->rootfd, RESERVE, &there, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    room(st) < 4 * RESERVE_BYTES)
+	    room(st) < 4UL * RESERVE_BYTES)
 		return;
 	fd = file_open(st->rootfd, RESERVE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd >= 0 && fallocate(fd, 0, 0, RESERVE_BYTES) < 0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154  # what the container expands; bats sets stderr
+# shellcheck disable=SC2016,SC2030,SC2031,SC2086,SC2154  # what the container expands; a test is a subshell; verbs with options
 # Faults: killed commands, a full disk, files that are gone or damaged, many commands at once
 bats_require_minimum_version 1.5.0
 load common
@@ -256,10 +256,11 @@ no_sleeper() { ! pgrep -af "^sh -c : $HULL_TMP"; }
 dead() { [ "$("$HULL" inspect -f '{{.State.Status}}' "$1")" = dead ]; }
 
 @test "a root file system removed underneath is named, stopped or running" {
-	local part
+	local part dir
 	for part in upper work rootfs.json; do
 		"$HULL" create --name gone busybox:1 true
-		rm -r "$(dir_of gone)/$part"
+		dir=$(dir_of gone)
+		rm -r "${dir:?}/$part"
 		fails 1 "$part" start gone
 		fails 1 "$part" export gone
 		"$HULL" ps -a
