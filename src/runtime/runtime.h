@@ -202,8 +202,8 @@ void event_emit(struct runtime *rt, const char *type, const char *action, const 
 int event_read(struct runtime *rt, nsec_t since, nsec_t until, bool follow,
 	       int (*each)(void *arg, const json_t *event), void *arg, struct err *e);
 
-/* runtime_prune() - stopped instances, and everything a killed command left: directories without rows, dead
- * shims' cgroups, run directories. */
+/* runtime_prune() - stopped instances, and everything a killed command left: directories without rows, groups,
+ * run directories. A workload that outlived its shim is listed as dead, and left to stop, start or rm -f. */
 int runtime_prune(struct runtime *rt, bool stopped, struct strv *told, uint64_t *ret_freed, struct err *e);
 /* runtime_sweep() - only the leftovers; cheap; every `rm` and `prune` calls it. */
 int runtime_sweep(struct runtime *rt, struct err *e);
