@@ -14,7 +14,7 @@ V       ?= 0
 Q       := $(if $(filter 0,$(V)),@,)
 say      = $(if $(filter 0,$(V)),@printf '  %-7s %s\n' '$(1)' '$(2)',@:)
 
-FOLDERS := base sys fmt io fs store iso container runtime cmd
+FOLDERS := base sys fmt io mem blk net fs virtio engine engine/kvm store iso container vm runtime api cmd
 SRC     := $(wildcard $(FOLDERS:%=src/%/*.c))
 TESTSRC := $(filter %_test.c,$(SRC))
 FUZZSRC := $(filter %_fuzz.c,$(SRC))

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gmem.h - a guest's physical memory as this process sees it: regions of a memory file, and one checked way in
+ *
+ * Guest-physical addresses have their own type. Nothing but gmem_ptr() turns one into a pointer, and it says NULL for
+ * whatever is not wholly inside one region. What is read through it may change under the reader at any moment: copy once
+ * (gmem_read()), check the copy.
+ *
+ * The map is laid out before the first processor runs and does not change afterwards; memory that is plugged in later is
+ * a region from the start, whose pages the balloon or hot-plug device gives and takes back.
+ */
+#ifndef MEM_GMEM_H
+#define MEM_GMEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+typedef uint64_t gpa_t;
+
+enum { GMEM_REGIONS_MAX = 16, GMEM_PAGE = 4096 };
+
+/* Where a region's pages come from. */
+enum gmem_pages { GMEM_PAGES_SMALL, GMEM_PAGES_THP, GMEM_PAGES_2M, GMEM_PAGES_COUNT };
+
+struct gmem_region {
+	gpa_t base;         /* page aligned */
+	uint64_t size;      /* bytes, whole pages */
+	uint8_t *host;      /* owned mapping */
+	int fd;             /* owned memory file behind it, or -1 */
+	uint64_t fd_offset; /* of @base in @fd */
+	bool shared;        /* other processes see what is written (MAP_SHARED); else copy on write */
+	bool readonly;      /* to the guest */
+	bool ram; /* part of the machine's memory: in snapshots and in the memory map; else a device's (pmem) */
+	uint64_t *dirty; /* owned; a bit for each page that this process wrote; NULL: not tracked */
+};
+
+struct gmem {
+	struct gmem_region region[GMEM_REGIONS_MAX]; /* by address */
+	unsigned n;
+};
+
+/**
+ * gmem_add_ram() - make a region of fresh zero memory: a memfd, mapped shared
+ * @base, @size: page aligned; must not touch another region
+ * Return: 0; -EINVAL overlap or alignment; -ENOSPC too many; -ENOMEM; what memfd_create(2) and mmap(2) say
+ */
+int gmem_add_ram(struct gmem *m, gpa_t base, uint64_t size, enum gmem_pages pages, struct err *e);
+
+/**
+ * gmem_add_file() - map @size bytes of @fd from @offset: a snapshot's memory (private) or a pmem device (shared)
+ * @fd: taken, also on failure
+ */
+int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t offset, bool shared,
+		  bool readonly, bool ram, struct err *e);
+
+/* gmem_track() - remember from now on which pages this process writes (gmem_mark()), cleared by gmem_dirty_take(). */
+int gmem_track(struct gmem *m, struct err *e);
+
+/* gmem_mark() - this process has written there through a pointer. Cheap when nothing is tracked. Any thread. */
+void gmem_mark(const struct gmem *m, gpa_t addr, uint64_t len);
+
+/* gmem_dirty_take() - OR region @i's bits into @bits (a bit a page) and clear them. */
+void gmem_dirty_take(struct gmem *m, unsigned i, uint64_t *bits);
+
+/* gmem_find() - the region that holds all of [addr, addr + len), or NULL. @len 0 counts as 1. */
+const struct gmem_region *gmem_find(const struct gmem *m, gpa_t addr, uint64_t len);
+
+/* gmem_ptr() - for reading and writing; NULL unless all of it lies in one region that the guest may write. */
+void *gmem_ptr(const struct gmem *m, gpa_t addr, uint64_t len);
+
+/* gmem_read(), gmem_write() - copy. Return: 0, -EFAULT. gmem_write() marks. */
+int gmem_read(const struct gmem *m, gpa_t addr, void *dst, size_t len);
+int gmem_write(const struct gmem *m, gpa_t addr, const void *src, size_t len);
+
+/* gmem_ram_bytes() - the sum of the regions that are the machine's memory. */
+uint64_t gmem_ram_bytes(const struct gmem *m);
+
+void gmem_fini(struct gmem *m);
+
+#endif

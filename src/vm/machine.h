@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.h - one virtual machine: memory, processors, devices; made from a configuration, run, paused, saved
+ *
+ * Theory of operation. A struct machine_config is plain data that a command line, Firecracker's API or a snapshot filled;
+ * machine_config_check() is the one door through which it becomes a machine. Threads: the caller's loop thread serves devices and
+ * requests; each processor has its thread. machine_x() functions are called from the loop thread only.
+ *
+ *	CONFIGURED --machine_start--> RUNNING <--pause, resume--> PAUSED      any --> STOPPED
+ *
+ * Files are opened by who fills the configuration (they may be jailed away later), so configurations hold descriptors beside
+ * the names that messages use.
+ */
+#ifndef VM_MACHINE_H
+#define VM_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/engine.h"
+#include "mem/gmem.h"
+#include "virtio/limiter.h"
+
+struct buf;
+struct err;
+struct link;
+struct loop;
+struct machine;
+
+enum {
+	MACHINE_DRIVES_MAX = 16,
+	MACHINE_NETS_MAX = 16,
+	MACHINE_PMEMS_MAX = 8,
+	MACHINE_SHARES_MAX = 8,
+	MACHINE_NAME_MAX = 64,
+	MACHINE_CMDLINE_MAX = 2048,
+};
+
+enum machine_state {
+	MACHINE_CONFIGURED,
+	MACHINE_RUNNING,
+	MACHINE_PAUSED,
+	MACHINE_STOPPED,
+	MACHINE_STATE_COUNT
+};
+
+/* How a machine ended. */
+enum machine_end {
+	MACHINE_END_NONE,
+	MACHINE_END_HALT,     /* reset or power-off by the guest */
+	MACHINE_END_EXIT,     /* the guest gave an exit status (debug exit port) */
+	MACHINE_END_SHUTDOWN, /* triple fault */
+	MACHINE_END_PANIC,    /* pvpanic */
+	MACHINE_END_KILLED,   /* machine_stop() */
+	MACHINE_END_ERROR,
+	MACHINE_END_COUNT
+};
+
+/* A file that a machine uses: its name for messages and for who asks, and the open descriptor. */
+struct machine_file {
+	char *path; /* owned; NULL: none */
+	int fd;     /* owned; -1: none */
+};
+
+struct machine_drive {
+	char id[MACHINE_NAME_MAX + 1];
+	struct machine_file file;
+	char format[8]; /* "raw", "qcow2" */
+	bool root, readonly, writeback, async;
+	char *partuuid; /* owned; NULL: none */
+	struct limiter_config limit;
+};
+
+struct machine_net {
+	char id[MACHINE_NAME_MAX + 1];
+	char *host_dev; /* owned: tap's name, switch's path, or NULL for the user-mode stack */
+	enum { MACHINE_NET_TAP, MACHINE_NET_SWITCH, MACHINE_NET_USER } kind;
+	int tap_fd; /* owned; -1: none yet */
+	bool has_mac, mmds;
+	uint8_t mac[6];
+	uint16_t mtu; /* 0: not told */
+	struct limiter_config rx, tx;
+};
+
+struct machine_pmem {
+	char id[MACHINE_NAME_MAX + 1];
+	struct machine_file file;
+	bool root, readonly;
+	struct limiter_config limit;
+};
+
+struct machine_share { /* a host directory for the guest */
+	char tag[37];
+	struct machine_file dir;
+	bool readonly;
+};
+
+struct machine_vsock {
+	bool on;
+	uint64_t cid;   /* >= 3 */
+	char *uds_path; /* owned */
+};
+
+struct machine_balloon {
+	bool on, deflate_on_oom, hinting, reporting;
+	uint32_t mib;
+	uint16_t stats_s;
+};
+
+struct machine_memhp {
+	bool on;
+	uint32_t total_mib, slot_mib, block_mib, requested_mib;
+};
+
+struct machine_config {
+	char id[MACHINE_NAME_MAX + 1];
+	const char *engine; /* borrowed; NULL: auto */
+	unsigned cpus;      /* 1 to ENGINE_CPUS_MAX */
+	bool smt, track_dirty, pci, boot_timer;
+	uint64_t mem_bytes; /* whole MiB */
+	enum gmem_pages pages;
+	struct machine_file kernel, initrd;
+	char *cmdline;               /* owned; NULL: the default of the kernel's kind */
+	char *cpu_model;             /* owned; NULL: host */
+	struct machine_drive *drive; /* owned arrays */
+	unsigned n_drives;
+	struct machine_net *net;
+	unsigned n_nets;
+	struct machine_pmem *pmem;
+	unsigned n_pmems;
+	struct machine_share *share;
+	unsigned n_shares;
+	struct machine_vsock vsock;
+	struct machine_balloon balloon;
+	struct machine_memhp memhp;
+	bool rng, serial, i8042, vmgenid, pvpanic, debug_exit, console;
+	struct limiter_config rng_limit, serial_limit;
+	int serial_in, serial_out; /* borrowed; -1: none */
+};
+
+/* machine_config_defaults() - an empty configuration: 1 processor, 128 MiB, serial and i8042 on, descriptors -1. */
+void machine_config_defaults(struct machine_config *c);
+void machine_config_fini(struct machine_config *c);
+/* machine_config_check() - everything that can be said without making anything: "cpus: 40, want 1 to 32". */
+int machine_config_check(const struct machine_config *c, struct err *e);
+
+struct machine_events { /* called from the loop thread; may be NULL each */
+	void (*ended)(void *arg, enum machine_end how, int status, const char *why);
+	void (*boot_timer)(void *arg, int64_t wall_us, int64_t cpu_us);
+	void *arg;
+};
+
+/**
+ * machine_new() - memory, engine, devices, kernel loaded; nothing runs yet
+ * @c: its descriptors are taken where the machine goes on using them
+ */
+int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *loop,
+		const struct machine_events *ev, struct err *e);
+int machine_start(struct machine *m, struct err *e);
+int machine_pause(struct machine *m, struct err *e); /* 0 also when it is paused already */
+int machine_resume(struct machine *m, struct err *e);
+void machine_stop(struct machine *m); /* no more guest instructions after it returns */
+enum machine_state machine_state(const struct machine *m);
+void machine_free(struct machine *m); /* takes NULL, a half-made one, a running one */
+
+/* While it runs. Names a device that is not there: -ENOENT. */
+int machine_drive_path(struct machine *m, const char *id, struct machine_file *f, struct err *e);
+int machine_drive_limit(struct machine *m, const char *id, const struct limiter_config *l, struct err *e);
+int machine_net_limit(struct machine *m, const char *id, const struct limiter_config *rx,
+		      const struct limiter_config *tx, struct err *e);
+int machine_balloon_set(struct machine *m, uint32_t mib, struct err *e);
+int machine_ctrl_alt_del(struct machine *m, struct err *e);
+
+/* --- snapshots (snapshot.c) --------------------------------------------------------------------------------- */
+
+enum machine_snapshot { MACHINE_SNAPSHOT_FULL, MACHINE_SNAPSHOT_DIFF };
+
+/* machine_save() - of a paused machine: state into @state_fd, memory into @mem_fd (sparse). Both borrowed. */
+int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, int mem_fd, struct err *e);
+
+struct machine_restore {                /* what a clone has of its own */
+	struct machine_file state, mem; /* taken; mem.fd -1 when @uffd_sock */
+	int uffd_sock;                  /* -1: none */
+	bool track_dirty, resume, fresh_identity;
+	const char *vsock_path;          /* NULL: the saved one */
+	const char *const *net_override; /* pairs iface, host device; ended by NULL; or NULL */
+	int serial_in, serial_out;       /* borrowed; -1: none */
+};
+/* machine_restore() - a PAUSED machine, or RUNNING with @resume; its configuration comes from the snapshot. */
+int machine_restore(struct machine **ret_m, struct machine_restore *r, struct loop *loop,
+		    const struct machine_events *ev, struct err *e);
+
+#endif
