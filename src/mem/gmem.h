@@ -34,6 +34,8 @@ struct gmem_region {
 	bool shared;        /* other processes see what is written (MAP_SHARED); else copy on write */
 	bool readonly;      /* to the guest */
 	bool ram; /* part of the machine's memory: in snapshots and in the memory map; else a device's (pmem) */
+	uint64_t
+		fd_bytes; /* of @fd from @fd_offset; less than @size: the rest is zero memory of this process alone */
 	uint64_t *dirty; /* owned; a bit for each page that this process wrote; NULL: not tracked */
 };
 
@@ -51,7 +53,9 @@ int gmem_add_ram(struct gmem *m, gpa_t base, uint64_t size, enum gmem_pages page
 
 /**
  * gmem_add_file() - map @size bytes of @fd from @offset: a snapshot's memory (private) or a pmem device (shared)
- * @fd: taken, also on failure
+ * @fd: taken, also on failure. Machine memory must be in it to the last byte; what a device's file lacks reads as zeroes,
+ *      and what is written there is gone with the process.
+ * Return: as gmem_add_ram(); -EINVAL also: the file is too short
  */
 int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t offset, bool shared,
 		  bool readonly, bool ram, struct err *e);
@@ -71,7 +75,19 @@ const struct gmem_region *gmem_find(const struct gmem *m, gpa_t addr, uint64_t l
 /* gmem_ptr() - for reading and writing; NULL unless all of it lies in one region that the guest may write. */
 void *gmem_ptr(const struct gmem *m, gpa_t addr, uint64_t len);
 
-/* gmem_read(), gmem_write() - copy. Return: 0, -EFAULT. gmem_write() marks. */
+/**
+ * gmem_span() - as much of [addr, addr + len) from its start as lies in one region, for buffers that may cross from a region
+ * into the next
+ * @write: only memory that the guest may write
+ * Return: bytes, with *ret_host; 0: @addr is nowhere
+ */
+uint64_t gmem_span(const struct gmem *m, gpa_t addr, uint64_t len, bool write, void **ret_host);
+
+/* gmem_discard() - give the pages of [addr, addr + len) of a ram region back to the host; they read as zeroes afterwards.
+ * Partial pages at the ends stay. Return: 0; -EFAULT; what fallocate(2) and madvise(2) say. */
+int gmem_discard(const struct gmem *m, gpa_t addr, uint64_t len);
+
+/* gmem_read(), gmem_write() - copy; may cross from a region into the next. Return: 0, -EFAULT. gmem_write() marks. */
 int gmem_read(const struct gmem *m, gpa_t addr, void *dst, size_t len);
 int gmem_write(const struct gmem *m, gpa_t addr, const void *src, size_t len);
 
