@@ -3,7 +3,11 @@
  * link.h - the far end of a network card: a tap device, the user-mode stack, a switch between machines
  *
  * Frames go with the virtio_net_hdr (12 bytes, version 1) in front, in both directions: offloads are carried, not undone,
- * where the link can. A link is used by one thread.
+ * where the link can. A link is used by one thread, the loop's.
+ *
+ * Who wakes whom. ready() is called once when frames come in after link_recv() has said -EAGAIN, or room after link_send()
+ * has; it need not come again before they have said so again. So a card that stops early (its guest has no buffers) takes up
+ * link_recv() where it left, without being asked. ready() may call both.
  */
 #ifndef NET_LINK_H
 #define NET_LINK_H
@@ -19,7 +23,9 @@ struct loop;
 
 enum {
 	LINK_HDR_BYTES = 12,
+	LINK_ETH_BYTES = 14,
 	LINK_FRAME_MAX = 65562 + LINK_HDR_BYTES,
+	LINK_IOV_MAX = 320, /* segments of one frame */
 	LINK_MTU_MIN = 68,
 	LINK_MTU_MAX = 65535
 };
@@ -41,9 +47,11 @@ struct link { /* first member of the link's own struct */
 	void (*ready)(
 		void *arg); /* a frame waits, or there is room again; from the loop's thread; set by the card */
 	void *arg;
+	uint64_t n_dropped; /* frames of either side that made no sense, or that nobody could take */
 };
 
-/* link_open_tap() - an existing or new tap device. @name: borrowed. link_take_tap() - an open one's descriptor, taken. */
+/* link_open_tap() - an existing or new tap device. @name: borrowed. link_take_tap() - an open one's descriptor, taken,
+ * also on failure. */
 int link_open_tap(struct link **ret_l, struct loop *loop, const char *name, struct err *e);
 int link_take_tap(struct link **ret_l, struct loop *loop, int fd, struct err *e);
 
@@ -55,11 +63,24 @@ struct link_user_config {
 };
 int link_open_user(struct link **ret_l, struct loop *loop, const struct link_user_config *c, struct err *e);
 
-/* link_open_switch() - a learning switch between the machines that name the same socket; SEQPACKET, mode 0600. */
+/* link_open_switch() - a learning switch between the machines that name the same directory (made when there is none, mode
+ * 0700, the caller's own); no process in the middle. See switch.c. */
 int link_open_switch(struct link **ret_l, struct loop *loop, const char *path, struct err *e);
 
+/* link_send(), link_recv() - as the ops; a frame shorter than its headers or longer than LINK_FRAME_MAX, or in more than
+ * LINK_IOV_MAX pieces, is dropped. Room for less than the headers, or in too many pieces: -ENOBUFS, and nothing is lost. */
 int link_send(struct link *l, const struct iovec *iov, unsigned n);
 long link_recv(struct link *l, const struct iovec *iov, unsigned n);
+/* link_offloads() - what the guest takes from now on; until it is called, nothing. */
+int link_offloads(struct link *l, unsigned tun_f);
 void link_free(struct link *l); /* takes NULL */
+
+/* --- for links -------------------------------------------------------------------------------------------- */
+
+void link_tell(struct link *l); /* ready(), when the card has set it */
+size_t link_iov_bytes(const struct iovec *iov, unsigned n);
+/* link_iov_copy() - up to @len bytes from @off of @iov; link_iov_fill() - into it. Return: how many fitted. */
+size_t link_iov_copy(void *dst, size_t len, const struct iovec *iov, unsigned n, size_t off);
+size_t link_iov_fill(const struct iovec *iov, unsigned n, size_t off, const void *src, size_t len);
 
 #endif
