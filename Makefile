@@ -27,7 +27,7 @@ FUZZERS := $(FUZZSRC:src/%_fuzz.c=$(B)/run/%)
 
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes -Werror
-CPPFLAGS += -iquote src -iquote include -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DHULL_VERSION='"$(VERSION)"' \
+CPPFLAGS += -iquote src -iquote include -iquote $(B) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DHULL_VERSION='"$(VERSION)"' \
 	    -DOPENSSL_SUPPRESS_DEPRECATED
 ALL_CFLAGS = -std=gnu17 $(WARN) -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections -MMD -MP \
 	     $(CPPFLAGS) $(CFLAGS) $(EXTRA)
@@ -84,6 +84,13 @@ $(B)/.test-deps: tools/deps | $(B)/.deps
 $(TESTOBJ): | $(B)/.test-deps
 
 -include $(OBJ:.o=.d) $(MAINOBJ:.o=.d) $(TESTOBJ:.o=.d) $(FUZZOBJ:.o=.d)
+
+# which system calls a machine's threads may make: from the comments at the code that makes them
+$(B)/gen/syscalls.h: tools/syscalls $(LIBSRC)
+	@mkdir -p $(@D)
+	$(Q)tools/syscalls $(LIBSRC) >$@.new
+	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(B)/obj/vm/jail.o: $(B)/gen/syscalls.h
 
 # before libc is up: nothing that needs it
 $(B)/obj/cmd/entry.o: EXTRA += -O2 -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns

@@ -9,6 +9,7 @@
 #include "base/guard.h"
 #include "sys/call.h"
 
+/* syscalls(loop): epoll_ctl epoll_wait epoll_pwait read write */
 int loop_init(struct loop *l)
 {
 	int fd = (int)SYS1(SYS_epoll_create1, EPOLL_CLOEXEC);

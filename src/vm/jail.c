@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vm/jail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/bug.h"
+#include "base/err.h"
+#include "base/guard.h"
+#include "base/str.h"
+#include "gen/syscalls.h"
+#include "sys/call.h"
+#include "sys/cred.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/ns.h"
+#include "sys/sched.h"
+
+static const char root_mount[] =
+	"/proc"; /* a directory that is there: the new root is put on it, and becomes "/" */
+
+/*
+ * What every thread needs whatever it does: libc's locks, clocks the vDSO cannot answer, the end, and memory that malloc(3)
+ * takes and gives back (never executable).
+ *
+ * syscalls(common): futex clock_gettime gettimeofday nanosleep clock_nanosleep exit exit_group rt_sigreturn
+ *	rt_sigprocmask sched_yield restart_syscall rseq set_robust_list getpid gettid munmap madvise brk
+ *	mmap[2]&PROT_EXEC=0 mprotect[2]&PROT_EXEC=0 mremap close write read
+ */
+
+/*
+ * Work whose code has none of its own yet.
+ * syscalls(cpu): ioctl
+ * syscalls(share): read
+ * syscalls(sockets): socket[0]=AF_UNIX connect accept4 bind listen sendmsg recvmsg sendto recvfrom shutdown
+ * syscalls(net): socket connect accept4 bind listen sendmsg recvmsg sendto recvfrom shutdown getsockopt setsockopt
+ */
+
+/*
+ * What the sanitizers' run time does at the end of a thread or to tell what it found.
+ *
+ * syscalls(sanitizer): sigaltstack mmap munmap mprotect madvise open openat readlink prctl getrlimit prlimit64 stat fstat
+ *	newfstatat sysinfo sched_getaffinity getuid rt_sigaction ptrace clone wait4 pipe2 uname
+ */
+
+/* be_nobody() - root becomes @uid; the files of /proc/self stay ours to write. */
+static int be_nobody(const struct jail_config *c)
+{
+	int r = 0;
+
+	if (geteuid() != 0 || c->uid == 0)
+		return 0;
+	if (!cred_groups_denied())
+		r = cred_set_groups(NULL, 0);
+	if (r >= 0)
+		r = cred_set_ids(c->uid, c->gid);
+	if (r >= 0)
+		r = cred_prctl(PR_SET_DUMPABLE, 1, 0);
+	return r;
+}
+
+/* map_ids() - in the new user namespace we are who we were, and nobody else is anybody. */
+static int map_ids(uid_t uid, gid_t gid)
+{
+	char line[64];
+	int r;
+
+	str_format(line, sizeof(line), "%u %u 1", uid, uid);
+	r = file_put(AT_FDCWD, "/proc/self/uid_map", line);
+	if (r >= 0)
+		r = file_put(AT_FDCWD, "/proc/self/setgroups", "deny");
+	str_format(line, sizeof(line), "%u %u 1", gid, gid);
+	return r < 0 ? r : file_put(AT_FDCWD, "/proc/self/gid_map", line);
+}
+
+/* same_dir() - the directory behind @fd by its path in our new mount namespace, where @fd's own mount is not. */
+static int same_dir(int fd)
+{
+	auto_close int found = -1;
+	char link[FD_PATH_SIZE], path[PATH_MAX];
+	struct stat a, b;
+	long n = SYS4(SYS_readlinkat, AT_FDCWD, fd_path(fd, link), path, sizeof(path) - 1);
+
+	if (n < 0)
+		return (int)n;
+	path[n] = '\0';
+	found = file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (found < 0)
+		return found;
+	if (fstat(fd, &a) < 0 || fstat(found, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		return -ESTALE;
+	return TAKE_FD(found);
+}
+
+/* clone_dir() - @d's directory as a detached mount. */
+static int clone_dir(const struct jail_dir *d)
+{
+	auto_close int from = same_dir(d->fd);
+	auto_close int tree = from < 0 ? from : mnt_open_tree(from, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+	int r = tree;
+
+	if (r >= 0)
+		r = mnt_set_attr(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, 0, -1,
+				 false);
+	return r < 0 ? r : TAKE_FD(tree);
+}
+
+static int new_root(void)
+{
+	auto_close int fs = mnt_fsopen("tmpfs");
+	int r = fs;
+
+	if (r >= 0)
+		r = mnt_config_string(fs, "size", "64k");
+	if (r >= 0)
+		r = mnt_config_string(fs, "mode", "0755");
+	if (r >= 0)
+		r = mnt_config_create(fs);
+	return r < 0 ? r : mnt_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+/* move_in() - @root, attached somewhere by now, gets its directories, becomes read-only and "/"; all else leaves the namespace. */
+static int move_in(int root, const struct jail_config *c, const int *dir)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < c->n_dirs && r >= 0; i++) {
+		r = file_mkdir(root, c->dir[i].name, 0755);
+		if (r >= 0)
+			r = mnt_attach_at(dir[i], root, c->dir[i].name, MOVE_MOUNT_F_EMPTY_PATH);
+	}
+	if (r >= 0)
+		r = mnt_set_attr(root, MOUNT_ATTR_RDONLY, 0, 0, -1, false);
+	if (r >= 0)
+		r = (int)SYS1(SYS_fchdir, root);
+	if (r >= 0)
+		r = (int)SYS2(SYS_pivot_root, ".", ".");
+	if (r >= 0)
+		r = mnt_detach_at(".");
+	return r < 0 ? r : (int)SYS1(SYS_chdir, "/");
+}
+
+/* empty_root() - a read-only tmpfs with nothing but the named directories. */
+static int empty_root(const struct jail_config *c)
+{
+	int dir[JAIL_DIRS_MAX];
+	unsigned n = 0;
+	auto_close int root = new_root();
+	auto_close int at = file_open(AT_FDCWD, root_mount, O_PATH | O_DIRECTORY, 0);
+	int r = root < 0 ? root : at;
+
+	if (r >= 0)
+		r = mnt_propagation("/", MS_SLAVE | MS_REC);
+	for (; n < c->n_dirs && r >= 0; n++)
+		r = dir[n] = clone_dir(&c->dir[n]); /* by paths of /proc, which is covered next */
+	if (r >= 0)
+		r = mnt_attach(root, at);
+	if (r >= 0)
+		r = move_in(root, c, dir);
+	while (n > 0)
+		fd_close(&dir[--n]);
+	return r;
+}
+
+static int no_powers(const struct jail_config *c)
+{
+	const struct cred_caps none = { 0 };
+	int r = cred_ambient_caps(0);
+
+	if (r >= 0)
+		r = cred_bound_caps(0);
+	if (r >= 0)
+		r = cred_set_caps(&none);
+	if (r >= 0)
+		r = cred_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
+	if (r >= 0)
+		r = cred_prctl(PR_SET_DUMPABLE, 0, 0);
+	if (r >= 0)
+		r = sched_set_rlimit(RLIMIT_CORE, 0, 0);
+	if (r >= 0 && c->max_fds)
+		r = sched_set_rlimit(RLIMIT_NOFILE, c->max_fds, c->max_fds);
+	return r;
+}
+
+int jail_enter(const struct jail_config *c, struct err *e)
+{
+	int ns = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (c->host_net ? 0 : CLONE_NEWNET);
+	int r = be_nobody(c);
+
+	if (r < 0)
+		return err_sys(e, -r, "jail: become user %u", c->uid);
+	r = ns_unshare(ns);
+	if (r < 0)
+		return err_sys(e, -r, "jail: namespaces of its own");
+	r = map_ids(geteuid(), getegid());
+	if (r < 0)
+		return err_sys(e, -r, "jail: user namespace");
+	r = empty_root(c);
+	if (r < 0)
+		return err_sys(e, -r, "jail: empty root directory");
+	r = no_powers(c);
+	return r < 0 ? err_sys(e, -r, "jail: give up powers") : 0;
+}
+
+int jail_filter(unsigned work, bool trap, struct err *e)
+{
+	/* in the order of how often their calls are made: a filter is read from the top */
+	static const struct {
+		unsigned work;
+		const struct filter_rule *rule;
+		size_t n;
+	} group[] = {
+		{ JAIL_CPU, syscalls_cpu, ARRAY_SIZE(syscalls_cpu) },
+		{ JAIL_LOOP, syscalls_loop, ARRAY_SIZE(syscalls_loop) },
+		{ JAIL_SHARE, syscalls_share, ARRAY_SIZE(syscalls_share) },
+		{ JAIL_SOCKETS, syscalls_sockets, ARRAY_SIZE(syscalls_sockets) },
+		{ JAIL_NET, syscalls_net, ARRAY_SIZE(syscalls_net) },
+		{ ~0U, syscalls_common, ARRAY_SIZE(syscalls_common) },
+#ifdef __SANITIZE_ADDRESS__
+		{ ~0U, syscalls_sanitizer, ARRAY_SIZE(syscalls_sanitizer) },
+#endif
+	};
+	/* one thread wakes another; nobody else's */
+	const struct filter_rule own[] = { { SYS_tgkill, 0, ~0U, (uint32_t)getpid() } };
+	struct filter f = { 0 };
+
+	filter_allow(&f, own, ARRAY_SIZE(own));
+	for (size_t i = 0; i < ARRAY_SIZE(group); i++)
+		if (work & group[i].work)
+			filter_allow(&f, group[i].rule, group[i].n);
+	return filter_install(&f, trap ? FILTER_TRAP : FILTER_KILL, e);
+}
