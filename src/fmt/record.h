@@ -30,7 +30,9 @@ struct record_out {
 	int depth;
 };
 
+/* record_begin() - a reader that does not know the tag refuses; record_begin_optional(): it goes on. @version >= 1. */
 void record_begin(struct record_out *o, const char *tag, uint16_t version);
+void record_begin_optional(struct record_out *o, const char *tag, uint16_t version);
 void record_end(struct record_out *o);
 void record_put(struct record_out *o, const void *bytes, size_t len);
 void record_put_u8(struct record_out *o, uint8_t v);
@@ -44,7 +46,7 @@ struct record_in {
 	struct {
 		const uint8_t *end;
 		char tag[RECORD_TAG_MAX + 1];
-		uint16_t version;
+		uint16_t version, newest;
 	} level[RECORD_DEPTH_MAX];
 	int depth;
 	int rc;        /* first failure */
@@ -73,6 +75,7 @@ void record_get_str(struct record_in *in, char *dst, size_t size);
 const void *record_take(struct record_in *in, size_t len); /* borrowed from the input; NULL after a failure */
 /* record_fail() - the content makes no sense: "TAG/TAG: text". Keeps the first failure. */
 void record_fail(struct record_in *in, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* record_finish() - 0, or -EBADMSG with the text set; also when there is more than the caller asked for. */
 int record_finish(const struct record_in *in);
 
 #endif
