@@ -24,9 +24,13 @@
 
 struct buf;
 struct err;
+struct json_out;
 struct link;
 struct loop;
 struct machine;
+struct mmds;
+struct x86_cpuid;
+struct x86_state;
 
 enum {
 	MACHINE_DRIVES_MAX = 16,
@@ -35,6 +39,8 @@ enum {
 	MACHINE_SHARES_MAX = 8,
 	MACHINE_NAME_MAX = 64,
 	MACHINE_CMDLINE_MAX = 2048,
+	MACHINE_CPUID_EDITS_MAX = 128,
+	MACHINE_MSR_EDITS_MAX = 128,
 };
 
 enum machine_state {
@@ -113,6 +119,27 @@ struct machine_memhp {
 	uint32_t total_mib, slot_mib, block_mib, requested_mib;
 };
 
+struct machine_bits { /* the bits of @mask become those of @value */
+	uint64_t mask, value;
+};
+
+struct machine_cpuid_edit {
+	uint32_t leaf, subleaf;
+	struct machine_bits reg[4]; /* eax, ebx, ecx, edx */
+};
+
+struct machine_msr_edit {
+	uint32_t index;
+	struct machine_bits bits;
+};
+
+struct machine_cpu_edits { /* what a user changes in what processors show and hold at reset (cpu_edits.c) */
+	struct machine_cpuid_edit *cpuid; /* owned arrays */
+	unsigned n_cpuid;
+	struct machine_msr_edit *msr;
+	unsigned n_msrs;
+};
+
 struct machine_config {
 	char id[MACHINE_NAME_MAX + 1];
 	const char *engine; /* borrowed; NULL: auto */
@@ -135,6 +162,8 @@ struct machine_config {
 	struct machine_balloon balloon;
 	struct machine_memhp memhp;
 	bool rng, serial, i8042, vmgenid, pvpanic, debug_exit, console;
+	struct machine_cpu_edits cpu_edits;
+	struct mmds *mmds; /* borrowed, outlives the machine; cards with mmds answer for it; NULL: none */
 	struct limiter_config rng_limit, serial_limit;
 	int serial_in, serial_out; /* borrowed; -1: none */
 };
@@ -162,6 +191,8 @@ int machine_pause(struct machine *m, struct err *e); /* 0 also when it is paused
 int machine_resume(struct machine *m, struct err *e);
 void machine_stop(struct machine *m); /* no more guest instructions after it returns */
 enum machine_state machine_state(const struct machine *m);
+/* machine_config_of() - as it stands, also of a restored one; borrowed, until machine_free(). */
+const struct machine_config *machine_config_of(const struct machine *m);
 void machine_free(struct machine *m); /* takes NULL, a half-made one, a running one */
 
 /* While it runs. Names a device that is not there: -ENOENT. */
@@ -171,6 +202,43 @@ int machine_net_limit(struct machine *m, const char *id, const struct limiter_co
 		      const struct limiter_config *tx, struct err *e);
 int machine_balloon_set(struct machine *m, uint32_t mib, struct err *e);
 int machine_ctrl_alt_del(struct machine *m, struct err *e);
+int machine_pmem_limit(struct machine *m, const char *id, const struct limiter_config *l, struct err *e);
+
+/* The balloon's statistics as the guest told them last. */
+enum { MACHINE_BALLOON_STATS = 16 };
+struct machine_balloon_stats {
+	uint32_t target_pages, actual_pages;   /* of 4 KiB */
+	uint32_t has;                          /* a bit for each of @value that the guest gives */
+	uint64_t value[MACHINE_BALLOON_STATS]; /* by tag. Spec: virtio 1.2 §5.5.6.3, VIRTIO_BALLOON_S_x */
+};
+int machine_balloon_stats(struct machine *m, struct machine_balloon_stats *ret_s, struct err *e);
+/* machine_balloon_interval() - of statistics; 0 and not 0 cannot become each other: -EINVAL. */
+int machine_balloon_interval(struct machine *m, uint16_t seconds, struct err *e);
+/* machine_balloon_hint() - begin or end a run of free page hinting; @ack: pages are given back for good when it stops. */
+int machine_balloon_hint(struct machine *m, bool start, bool ack, struct err *e);
+int machine_balloon_hint_status(struct machine *m, uint32_t *ret_host, uint32_t *ret_guest, struct err *e);
+
+int machine_memhp_request(struct machine *m, uint32_t mib, struct err *e);
+int machine_memhp_status(struct machine *m, uint32_t *ret_plugged_mib, uint32_t *ret_requested_mib,
+			 struct err *e);
+
+/* Devices that come and go while it runs: PCI only, -EOPNOTSUPP else. What is added is taken on success. */
+enum machine_device { MACHINE_DEVICE_DRIVE, MACHINE_DEVICE_NET, MACHINE_DEVICE_PMEM };
+int machine_drive_add(struct machine *m, struct machine_drive *d, struct err *e);
+int machine_net_add(struct machine *m, struct machine_net *n, struct err *e);
+int machine_pmem_add(struct machine *m, struct machine_pmem *p, struct err *e);
+int machine_device_remove(struct machine *m, enum machine_device kind, const char *id, struct err *e);
+
+/* machine_metrics() - append members with the devices' and processors' counts: "block", "net", "vcpu", ... */
+void machine_metrics(struct machine *m, struct json_out *o);
+
+/* --- processors' edits (cpu_edits.c) ------------------------------------------------------------------------ */
+
+/* machine_cpu_edit_cpuid() - into a table as cpuid_table() made it; a leaf that is not there: -ENOENT. */
+int machine_cpu_edit_cpuid(const struct machine_cpu_edits *c, struct x86_cpuid *table, unsigned n,
+			   struct err *e);
+/* machine_cpu_edit_msrs() - into the state before the first instruction; an MSR that is not there counts as 0. -ENOSPC. */
+int machine_cpu_edit_msrs(const struct machine_cpu_edits *c, struct x86_state *s, struct err *e);
 
 /* --- snapshots (snapshot.c) --------------------------------------------------------------------------------- */
 
