@@ -19,7 +19,13 @@
 struct blk;
 struct err;
 
-enum { BLK_SECTOR = 512, BLK_IOV_MAX = 256, BLK_INFLIGHT_MAX = 128, BLK_BACKING_MAX = 8 };
+enum {
+	BLK_SECTOR = 512,
+	BLK_SIZE_MAX_BITS = 62,
+	BLK_IOV_MAX = 256,
+	BLK_INFLIGHT_MAX = 128,
+	BLK_BACKING_MAX = 8
+};
 
 enum blk_op { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZEROES, BLK_OP_COUNT };
 
@@ -70,13 +76,25 @@ int blk_zeroes(struct blk *b, uint64_t offset, uint64_t len, bool unmap);
 /* blk_map() - how many bytes from @offset are alike; *ret_data: they hold data (else they read as zeroes). */
 int blk_map(struct blk *b, uint64_t offset, uint64_t *ret_len, bool *ret_data);
 
-/* Asynchronous. blk_submit(): 0 started (or done already); -EAGAIN BLK_INFLIGHT_MAX are under way: reap first. */
+/* Asynchronous. blk_submit(): 0 started (or done already); -EAGAIN BLK_INFLIGHT_MAX are under way: reap first. What was submitted
+ * is sent to the kernel together by blk_kick(), which the owner calls when it has no more for now; blk_reap() does too. */
 int blk_submit(struct blk *b, struct blk_request *r);
+void blk_kick(struct blk *b);
 int blk_event_fd(const struct blk *b); /* borrowed; -1 when nothing is ever asynchronous */
 int blk_reap(
 	struct blk *b,
 	bool wait); /* call done() for what has completed; @wait: until nothing is under way. Return: how many */
 
+/* blk_resize() - grow with zeroes, or cut off; nothing may be under way. Return: 0; -EOPNOTSUPP, -EBUSY with @e. */
+int blk_resize(struct blk *b, uint64_t size, struct err *e);
+
 void blk_close(struct blk *b); /* flushes what the format holds back; takes NULL */
+int blk_finish(struct blk *b); /* blk_close(), for who wants to know whether that went well: 0, -errno */
+
+static inline void blk_closep(struct blk **bp)
+{
+	blk_close(*bp);
+}
+#define auto_blk __attribute__((cleanup(blk_closep))) /* a local that owns a disk */
 
 #endif

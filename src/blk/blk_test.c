@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "blk/blk_testing.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+enum { DISK_BYTES = 4 << 20, RAW_STEPS = 600 };
+
+static int raw_file(uint64_t size)
+{
+	int fd = memfd_create("raw", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+static struct blk *raw(int fd, struct blk_options o)
+{
+	struct err e = { 0 };
+	struct blk *b = NULL;
+
+	o.format = "raw";
+	o.backing_dirfd = -1;
+	if (blk_open(&b, fd, &o, &e) < 0)
+		fail_msg("%s", e.text);
+	return b;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	sys_call = sys_call_real;
+	testing_fail_after = -1;
+	return 0;
+}
+
+static void test_an_unknown_format_is_refused_and_the_file_closed(void **state)
+{
+	int fd = raw_file(512);
+	struct blk *b = NULL;
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(blk_open(&b, fd, &(struct blk_options){ .format = "vdi" }, &e), -EINVAL);
+	assert_string_equal(e.text, "format 'vdi': only raw and qcow2 are known");
+	assert_null(b);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
+static void test_what_is_no_file_is_refused(void **state)
+{
+	struct err e = { 0 };
+	struct blk *b;
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(blk_open(&b, p[0], &(struct blk_options){ .format = "raw" }, &e), -EINVAL);
+	assert_string_equal(e.text, "raw disk: neither a file nor a block device");
+	close(p[1]);
+}
+
+static void test_a_request_beyond_the_end_is_refused(void **state)
+{
+	struct blk *b = raw(raw_file(4096), (struct blk_options){ 0 });
+	char buf[1024] = "";
+
+	(void)state;
+	assert_int_equal(blk_pread(b, buf, 1024, 3072), 0);
+	assert_int_equal(blk_pread(b, buf, 1024, 3073), -EIO);
+	assert_int_equal(blk_pwrite(b, buf, 1, UINT64_MAX), -EIO);
+	assert_int_equal(blk_discard(b, 512, UINT64_MAX), -EIO);
+	assert_int_equal(blk_zeroes(b, 4096, 1, false), -EIO);
+	assert_int_equal(blk_pwrite(b, buf, 0, 4096), 0);
+	blk_close(b);
+}
+
+static void test_a_read_only_disk_takes_no_write(void **state)
+{
+	struct blk *b = raw(raw_file(4096), (struct blk_options){ .readonly = true });
+	char buf[512] = "";
+
+	(void)state;
+	assert_true(blk_is_readonly(b));
+	assert_int_equal(blk_pwrite(b, buf, 512, 0), -EROFS);
+	assert_int_equal(blk_discard(b, 0, 512), -EROFS);
+	assert_int_equal(blk_zeroes(b, 0, 512, true), -EROFS);
+	assert_int_equal(blk_flush(b), 0);
+	assert_int_equal(blk_pread(b, buf, 512, 0), 0);
+	blk_close(b);
+}
+
+static void test_half_a_sector_at_the_end_is_not_shown(void **state)
+{
+	struct blk *b = raw(raw_file(1000), (struct blk_options){ 0 });
+
+	(void)state;
+	assert_int_equal(blk_size(b), 512);
+	blk_close(b);
+}
+
+static void random_steps(struct blk_options o)
+{
+	struct testing_model m = { calloc(1, DISK_BYTES), DISK_BYTES };
+	struct blk *b = raw(raw_file(DISK_BYTES), o);
+
+	for (int i = 0; i < RAW_STEPS; i++)
+		testing_step(&m, b);
+	testing_check(&m, b);
+	for (int i = 0; i < RAW_STEPS / 20; i++) {
+		testing_batch(&m, b);
+		testing_step(&m, b);
+	}
+	testing_check(&m, b);
+	blk_close(b);
+	free(m.bytes);
+}
+
+static void test_raw_holds_what_was_written_blocking(void **state)
+{
+	(void)state;
+	random_steps((struct blk_options){ 0 });
+}
+
+static void test_raw_holds_what_was_written_through_a_ring(void **state)
+{
+	struct blk *b = raw(raw_file(512), (struct blk_options){ .async = true });
+	bool has_ring = blk_event_fd(b) >= 0;
+
+	(void)state;
+	blk_close(b);
+	if (!has_ring)
+		skip(); /* the kernel gives no io_uring */
+	random_steps((struct blk_options){ .async = true });
+}
+
+static void test_without_io_uring_requests_complete_at_once(void **state)
+{
+	struct blk *b;
+
+	(void)state;
+	sys_call = testing_no_uring;
+	b = raw(raw_file(512), (struct blk_options){ .async = true });
+	assert_int_equal(blk_event_fd(b), -1);
+	blk_close(b);
+	random_steps((struct blk_options){ .async = true });
+}
+
+static void test_too_many_requests_at_once_must_wait(void **state)
+{
+	struct blk *b = raw(raw_file(1 << 20), (struct blk_options){ .async = true });
+	struct testing_io io[BLK_INFLIGHT_MAX + 1];
+	static uint8_t buf[512];
+	struct pollfd p = { .fd = blk_event_fd(b), .events = POLLIN };
+
+	(void)state;
+	if (p.fd < 0)
+		skip();
+	for (unsigned i = 0; i <= BLK_INFLIGHT_MAX; i++) {
+		io[i] = (struct testing_io){ .iov = { { buf, 512 } } };
+		io[i].r = (struct blk_request){ .op = BLK_READ,
+						.offset = i * 512,
+						.len = 512,
+						.iov = io[i].iov,
+						.n_iov = 1,
+						.done = testing_io_done,
+						.arg = &io[i] };
+		assert_int_equal(blk_submit(b, &io[i].r), i < BLK_INFLIGHT_MAX ? 0 : -EAGAIN);
+	}
+	blk_kick(b);
+	assert_int_equal(poll(&p, 1, 5000), 1); /* the event descriptor tells of completions */
+	assert_int_equal(blk_reap(b, true), BLK_INFLIGHT_MAX);
+	assert_int_equal(blk_submit(b, &io[BLK_INFLIGHT_MAX].r), 0);
+	assert_int_equal(blk_reap(b, true), 1);
+	blk_close(b);
+}
+
+static void test_a_bad_request_is_answered_not_started(void **state)
+{
+	struct blk *b = raw(raw_file(4096), (struct blk_options){ .async = true });
+	struct testing_io io = { .iov = { { &io, 512 } } };
+
+	(void)state;
+	io.r = (struct blk_request){ .op = BLK_WRITE,
+				     .offset = 4096,
+				     .len = 512,
+				     .iov = io.iov,
+				     .n_iov = 1,
+				     .done = testing_io_done,
+				     .arg = &io };
+	assert_int_equal(blk_submit(b, &io.r), 0);
+	assert_int_equal(io.n_done, 1);
+	assert_int_equal(io.result, -EIO);
+	io.r.offset = 0;
+	io.r.len = 1024; /* not what the segments sum up to */
+	assert_int_equal(blk_submit(b, &io.r), 0);
+	assert_int_equal(io.n_done, 2);
+	assert_int_equal(io.result, -EINVAL);
+	blk_close(b);
+}
+
+static void test_discard_gives_space_back_and_map_shows_holes(void **state)
+{
+	struct blk *b = raw(raw_file(1 << 20), (struct blk_options){ 0 });
+	static uint8_t buf[1 << 20];
+	struct blk_info info;
+	uint64_t len;
+	bool data;
+
+	(void)state;
+	memset(buf, 1, sizeof(buf));
+	assert_int_equal(blk_pwrite(b, buf, 65536, 131072), 0);
+	assert_int_equal(blk_map(b, 0, &len, &data), 0);
+	assert_false(data);
+	assert_int_equal(len, 131072);
+	assert_int_equal(blk_map(b, 131072, &len, &data), 0);
+	assert_true(data);
+	assert_int_equal(len, 65536);
+	assert_int_equal(blk_discard(b, 131072, 65536), 0);
+	assert_int_equal(blk_map(b, 0, &len, &data), 0);
+	assert_false(data);
+	assert_int_equal(len, 1 << 20);
+	blk_info(b, &info);
+	assert_string_equal(info.format, "raw");
+	assert_int_equal(info.allocated, 0);
+	blk_close(b);
+}
+
+static void test_every_failing_call_is_reported(void **state)
+{
+	(void)state;
+	for (int n = 0;; n++) {
+		int fd = raw_file(1 << 20), r = 0;
+		struct err e = { 0 };
+		struct blk *b = NULL;
+		char buf[600] = "x";
+
+		testing_failed = false;
+		testing_fail_after = n;
+		sys_call = testing_failing;
+		r = blk_open(&b, fd, &(struct blk_options){ .format = "raw" }, &e);
+		if (r == 0) {
+			r = blk_pwrite(b, buf, 600, 100);
+			r = r < 0 ? r : blk_pread(b, buf, 600, 100);
+			r = r < 0 ? r : blk_flush(b);
+			r = r < 0 ? r : blk_discard(b, 0, 4096);
+			r = r < 0 ? r : blk_zeroes(b, 0, 4096, false);
+			r = r < 0 ? r : blk_resize(b, 2 << 20, &e);
+			blk_close(b);
+		}
+		sys_call = sys_call_real;
+		if (!testing_failed) {
+			assert_int_equal(r, 0);
+			assert_true(n > 5);
+			return;
+		}
+		assert_int_equal(r, -EIO);
+	}
+}
+
+static void test_unaligned_requests_pass_by_direct_io(void **state)
+{
+	char path[] = "/var/tmp/hull-test-blk.XXXXXX";
+	int fd = mkostemp(path, O_CLOEXEC);
+	struct testing_model m = { calloc(1, 1 << 20), 1 << 20 };
+	struct err e = { 0 };
+	struct blk *b;
+
+	(void)state;
+	unlink(path);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	if (blk_open(&b, fd, &(struct blk_options){ .format = "raw", .direct = true, .async = true }, &e) <
+	    0) {
+		free(m.bytes);
+		skip(); /* the file system has no O_DIRECT */
+	}
+	for (int i = 0; i < 100; i++)
+		testing_step(&m, b);
+	for (int i = 0; i < 5; i++)
+		testing_batch(&m, b);
+	testing_check(&m, b);
+	blk_close(b);
+	free(m.bytes);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_an_unknown_format_is_refused_and_the_file_closed),
+		cmocka_unit_test(test_what_is_no_file_is_refused),
+		cmocka_unit_test(test_a_request_beyond_the_end_is_refused),
+		cmocka_unit_test(test_a_read_only_disk_takes_no_write),
+		cmocka_unit_test(test_half_a_sector_at_the_end_is_not_shown),
+		cmocka_unit_test(test_raw_holds_what_was_written_blocking),
+		cmocka_unit_test(test_raw_holds_what_was_written_through_a_ring),
+		cmocka_unit_test_teardown(test_without_io_uring_requests_complete_at_once, teardown),
+		cmocka_unit_test(test_too_many_requests_at_once_must_wait),
+		cmocka_unit_test(test_a_bad_request_is_answered_not_started),
+		cmocka_unit_test(test_discard_gives_space_back_and_map_shows_holes),
+		cmocka_unit_test_teardown(test_every_failing_call_is_reported, teardown),
+		cmocka_unit_test(test_unaligned_requests_pass_by_direct_io),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
