@@ -99,9 +99,9 @@ life() {
 
 	loci pause a
 	[ "$(lstatus a)" = paused ]
-	before=$(cat "$HULL_TMP/rootfs/tmp/tick")
+	tick=$(cat "$HULL_TMP/rootfs/tmp/tick")
 	sleep 0.2
-	[ "$before" = "$(cat "$HULL_TMP/rootfs/tmp/tick")" ]
+	[ "$tick" = "$(cat "$HULL_TMP/rootfs/tmp/tick")" ]
 	run loci exec a true
 	[ "$status" -ne 0 ]
 	[[ "$output" == *paused* ]]
@@ -308,15 +308,15 @@ weights() {
 quota() {
 	has cpu || skip "no cpu controller in this layout"
 	lstart q "$(sh_args "$spin") | .linux.resources.cpu = {quota: 20000, period: 100000}"
-	got=$(used 4 "$(loci state q | jq .pid)")
-	echo "# a quota of 20 % used $got of 400 ticks" >&3
-	[ "$got" -ge 48 ]
-	[ "$got" -le 92 ]
+	ticks=$(used 4 "$(loci state q | jq .pid)")
+	echo "# a quota of 20 % used $ticks of 400 ticks" >&3
+	[ "$ticks" -ge 48 ]
+	[ "$ticks" -le 92 ]
 	loci update --cpu-quota 60000 q
-	got=$(used 3 "$(loci state q | jq .pid)")
-	echo "# updated to 60 % it used $got of 300 ticks" >&3
-	[ "$got" -ge 100 ]
-	[ "$got" -le 200 ]
+	ticks=$(used 3 "$(loci state q | jq .pid)")
+	echo "# updated to 60 % it used $ticks of 300 ticks" >&3
+	[ "$ticks" -ge 100 ]
+	[ "$ticks" -le 200 ]
 }
 
 @test "host's layout: a quota of 20 % is 20 %, and one of 60 % after an update" { layout host; quota; }
@@ -337,8 +337,8 @@ quota() {
 	[ "$share" -le 377 ]
 	"$HULL" rm -f s1 s2
 	"$HULL" run -d --name s3 --network none --cpus 0.2 spin sh -c "$spin"
-	got=$(used 4 "$("$HULL" inspect -f '{{.State.Pid}}' s3)")
-	echo "# --cpus 0.2 used $got of 400 ticks" >&3
-	[ "$got" -ge 48 ]
-	[ "$got" -le 92 ]
+	ticks=$(used 4 "$("$HULL" inspect -f '{{.State.Pid}}' s3)")
+	echo "# --cpus 0.2 used $ticks of 400 ticks" >&3
+	[ "$ticks" -ge 48 ]
+	[ "$ticks" -le 92 ]
 }
