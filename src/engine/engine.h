@@ -9,6 +9,10 @@
  *
  * Memory is given as a mapping and the file behind it: kvm uses the mapping, bt maps the file into its processes.
  *
+ * An access that exited is completed by the next run: read a processor's state only after an ENGINE_EXIT_KICKED (kick, and
+ * run until it is reported). To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
+ * way in the controller needs somebody to arrive at.
+ *
  * Optional ops are NULL; the wrappers then say -EOPNOTSUPP, and callers have a slower way (ioeventfd: the exit itself; dirty
  * log: the memory's own tracking or mincore(2)).
  */

@@ -60,6 +60,10 @@ struct x86_events { /* what is on its way into the processor */
 	uint8_t smi_smm, smi_pending, smi_inside_nmi, smi_latched_init;
 };
 
+/*
+ * For engine_cpu_set() a state may leave parts out; they stay as the processor's reset has them: MSRs (n_msrs 0), XSAVE (its length
+ * 0), XCR0 (0), debug registers (dr7 0), apic_base (0), the APIC (its version register 0), the TSC's frequency (0).
+ */
 struct x86_state {
 	uint64_t gpr[X86_GPR_COUNT], rip, rflags;
 	struct x86_segment seg[X86_SEG_COUNT];

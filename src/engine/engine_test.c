@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine_test.c - the contract, driven with a few bytes of guest code; runs on each engine that this host has */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/guard.h"
+#include "base/time.h"
+#include "fmt/record.h"
+
+enum { XSAVE_XMM0_AT = 160, XSAVE_BV_AT = 512 }; /* Spec: SDM volume 1, 13.4.1 */
+enum { MEM_BYTES = 1 << 20, CODE_AT = 0x1000, READONLY_AT = 0x80000 };
+
+struct world {
+	const struct engine_ops *ops;
+	struct engine_vm *vm;
+	struct engine_cpu *cpu;
+	uint8_t *mem;
+	int fd;
+	struct err e;
+};
+
+/* world_open() - the first engine that can; a machine of 1 MiB and one processor in real mode at CODE_AT. */
+static void world_open_with(struct world *w, const struct engine_config *c)
+{
+	*w = (struct world){ .fd = -1 };
+	w->ops = engine_find(NULL, &w->e);
+	if (!w->ops) {
+		print_message("no engine here: %s\n", w->e.text);
+		skip();
+	}
+	assert_return_code(engine_vm_new(w->ops, &w->vm, c, &w->e), 0);
+	w->fd = memfd_create("engine-test", MFD_CLOEXEC);
+	assert_true(w->fd >= 0);
+	assert_int_equal(ftruncate(w->fd, MEM_BYTES), 0);
+	w->mem = mmap(NULL, MEM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
+	assert_true(w->mem != MAP_FAILED);
+	assert_return_code(engine_mem_set(w->vm,
+					  &(struct engine_mem){ .size = MEM_BYTES / 2,
+								.host = w->mem,
+								.fd = w->fd,
+								.log_dirty = true },
+					  &w->e),
+			   0);
+	assert_return_code(engine_mem_set(w->vm,
+					  &(struct engine_mem){ .slot = 1,
+								.gpa = READONLY_AT,
+								.size = MEM_BYTES / 2,
+								.host = w->mem + READONLY_AT,
+								.fd = w->fd,
+								.fd_offset = READONLY_AT,
+								.readonly = true },
+					  &w->e),
+			   0);
+	assert_return_code(engine_cpu_new(w->vm, 0, &w->cpu, &w->e), 0);
+}
+
+static void world_open(struct world *w)
+{
+	world_open_with(w, &(struct engine_config){ .n_cpus = 1 });
+}
+
+static void world_close(struct world *w)
+{
+	engine_cpu_free(w->cpu);
+	engine_vm_free(w->vm);
+	munmap(w->mem, MEM_BYTES);
+	close(w->fd);
+}
+
+/* start_at() - real mode, flat segments from 0, interrupts off. */
+static void start_at(struct world *w, const void *code, size_t len)
+{
+	struct x86_state s = { .rip = CODE_AT, .rflags = 2, .cr0 = 0x60000010 };
+
+	memcpy(w->mem + CODE_AT, code, len);
+	for (int i = 0; i < X86_SEG_COUNT; i++)
+		s.seg[i] = (struct x86_segment){ .limit = 0xffff, .attr = 0x93 };
+	s.seg[X86_CS].attr = 0x9b;
+	s.seg[X86_TR].attr = 0x8b;
+	s.seg[X86_LDTR].attr = 0x82;
+	s.gdt.limit = s.idt.limit = 0xffff;
+	s.gpr[X86_RSP] = 0x8000;
+	assert_return_code(engine_cpu_set(w->cpu, &s, &w->e), 0);
+}
+
+static void run(struct world *w, struct engine_exit *x, enum engine_exit_kind want)
+{
+	assert_return_code(engine_cpu_run(w->cpu, x), 0);
+	if (x->kind != want)
+		fail_msg("exit: want %d, got %d (%s)", want, x->kind, x->text);
+}
+
+static void test_a_port_write_and_a_port_read_reach_the_caller(void **state)
+{
+	/* mov al,'A'; out 0x10,al; in al,0x11; out 0x12,al; hlt */
+	static const uint8_t code[] = { 0xb0, 'A', 0xe6, 0x10, 0xe4, 0x11, 0xe6, 0x12, 0xf4 };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_IO);
+	assert_true(x.write && x.size == 1 && x.count == 1 && x.addr == 0x10 && x.data[0] == 'A');
+	run(&w, &x, ENGINE_EXIT_IO);
+	assert_true(!x.write && x.size == 1 && x.addr == 0x11);
+	x.data[0] = 'Z';
+	run(&w, &x, ENGINE_EXIT_IO);
+	assert_true(x.write && x.addr == 0x12 && x.data[0] == 'Z');
+	world_close(&w);
+}
+
+static void test_a_string_of_port_writes_comes_as_one_exit_or_several(void **state)
+{
+	/* mov si,0x2000; mov cx,5; mov dx,0x3f8; cld; rep outsb; out 0x10,al; hlt */
+	static const uint8_t code[] = { 0xbe, 0x00, 0x20, 0xb9, 0x05, 0x00, 0xba, 0xf8,
+					0x03, 0xfc, 0xf3, 0x6e, 0xe6, 0x10, 0xf4 };
+	char got[16] = "";
+	size_t n = 0;
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	memcpy(w.mem + 0x2000, "hello", 5);
+	start_at(&w, code, sizeof(code));
+	for (;;) {
+		run(&w, &x, ENGINE_EXIT_IO);
+		if (x.addr == 0x10)
+			break;
+		assert_true(x.size == 1 && n + x.count < sizeof(got));
+		memcpy(got + n, x.data, x.count);
+		n += x.count;
+	}
+	assert_string_equal(got, "hello");
+	world_close(&w);
+}
+
+static void test_an_access_to_no_memory_is_an_mmio_exit(void **state)
+{
+	/* mov ax,0xffff; mov ds,ax; mov dword [0x0010],0x12345678 (0x100000); mov eax,[0x0014]; out 0x10,eax */
+	static const uint8_t code[] = { 0xb8, 0xff, 0xff, 0x8e, 0xd8, 0x66, 0xc7, 0x06, 0x10, 0x00, 0x78,
+					0x56, 0x34, 0x12, 0x66, 0xa1, 0x14, 0x00, 0x66, 0xe7, 0x10, 0xf4 };
+	uint32_t v;
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_MMIO);
+	memcpy(&v, x.data, 4);
+	assert_true(x.write && x.size == 4 && x.addr == 0x100000);
+	assert_int_equal(v, 0x12345678);
+	run(&w, &x, ENGINE_EXIT_MMIO);
+	assert_true(!x.write && x.size == 4 && x.addr == 0x100004);
+	memcpy(x.data, "\xef\xbe\xad\xde", 4);
+	run(&w, &x, ENGINE_EXIT_IO);
+	memcpy(&v, x.data, 4);
+	assert_int_equal(v, 0xdeadbeef);
+	world_close(&w);
+}
+
+static void test_a_write_to_a_read_only_slot_is_an_mmio_exit_and_leaves_it(void **state)
+{
+	/* mov ax,0x8000; mov ds,ax; mov byte [0],1; mov al,[0]; out 0x10,al */
+	static const uint8_t code[] = { 0xb8, 0x00, 0x80, 0x8e, 0xd8, 0xc6, 0x06, 0x00,
+					0x00, 0x01, 0xa0, 0x00, 0x00, 0xe6, 0x10, 0xf4 };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	w.mem[READONLY_AT] = 0x5a;
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_MMIO);
+	assert_true(x.write && x.addr == READONLY_AT);
+	run(&w, &x, ENGINE_EXIT_IO);
+	assert_int_equal(x.data[0], 0x5a);
+	world_close(&w);
+}
+
+static void test_the_dirty_log_names_the_pages_written_since_it_was_asked(void **state)
+{
+	/* mov byte [0x3000],1; mov byte [0x5000],1; out 0x10,al; mov byte [0x6000],1; out 0x10,al */
+	static const uint8_t code[] = { 0xc6, 0x06, 0x00, 0x30, 0x01, 0xc6, 0x06, 0x00, 0x50, 0x01,
+					0xe6, 0x10, 0xc6, 0x06, 0x00, 0x60, 0x01, 0xe6, 0x10, 0xf4 };
+	uint64_t bits[2] = { 0 };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_IO);
+	assert_return_code(engine_dirty_get(w.vm, 0, bits, 2), 0);
+	assert_int_equal(bits[0] & 0x78, 1 << 3 | 1 << 5);
+	run(&w, &x, ENGINE_EXIT_IO);
+	bits[0] = 0;
+	assert_return_code(engine_dirty_get(w.vm, 0, bits, 2), 0);
+	assert_int_equal(bits[0] & 0x78, 1 << 6);
+	assert_int_equal(engine_dirty_get(w.vm, 0, bits, 1), -EINVAL);
+	assert_int_equal(engine_dirty_get(w.vm, 7, bits, 2), -ENOENT);
+	world_close(&w);
+}
+
+static void test_a_triple_fault_is_a_shutdown(void **state)
+{
+	static const uint8_t code[] = { 0x0f, 0x0b }; /* ud2, in protected mode without any vector */
+	struct x86_state s = { .rip = CODE_AT, .rflags = 2, .cr0 = 0x60000011 };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	memcpy(w.mem + CODE_AT, code, sizeof(code));
+	for (int i = 0; i < X86_SEG_COUNT; i++)
+		s.seg[i] = (struct x86_segment){ .limit = 0xffffffff, .selector = 16, .attr = 0xc093 };
+	s.seg[X86_CS] = (struct x86_segment){ .limit = 0xffffffff, .selector = 8, .attr = 0xc09b };
+	s.seg[X86_TR].attr = 0x8b;
+	s.seg[X86_LDTR].attr = 0x82;
+	assert_return_code(engine_cpu_set(w.cpu, &s, &w.e), 0);
+	run(&w, &x, ENGINE_EXIT_SHUTDOWN);
+	world_close(&w);
+}
+
+static void test_a_kick_before_the_run_ends_it_at_once_and_only_once(void **state)
+{
+	/* mov al,1; out 0x10,al; jmp $ */
+	static const uint8_t code[] = { 0xb0, 0x01, 0xe6, 0x10, 0xeb, 0xfe };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	start_at(&w, code, sizeof(code));
+	engine_cpu_kick(w.cpu);
+	run(&w, &x, ENGINE_EXIT_KICKED);
+	run(&w, &x, ENGINE_EXIT_IO);
+	world_close(&w);
+}
+
+struct runner {
+	struct world *w;
+	unsigned kicked;
+	bool stop;
+};
+
+static void *run_until_told(void *arg)
+{
+	struct runner *r = arg;
+	struct engine_exit x;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_SEQ_CST)) {
+		if (engine_cpu_run(r->w->cpu, &x) < 0 || x.kind != ENGINE_EXIT_KICKED)
+			return "an exit that is no kick";
+		__atomic_fetch_add(&r->kicked, 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+static void test_no_kick_of_a_running_processor_is_lost(void **state)
+{
+	static const uint8_t code[] = { 0xeb, 0xfe }; /* jmp $ */
+	struct world w;
+	struct runner r = { .w = &w };
+	pthread_t thread;
+	void *why = NULL;
+
+	(void)state;
+	world_open(&w);
+	start_at(&w, code, sizeof(code));
+	assert_int_equal(pthread_create(&thread, NULL, run_until_told, &r), 0);
+	for (int i = 0; i < 200; i++) {
+		unsigned before = __atomic_load_n(&r.kicked, __ATOMIC_SEQ_CST);
+		nsec_t deadline = time_now_ns(CLOCK_MONOTONIC) + 2 * NSEC_PER_SEC;
+
+		if (i == 199)
+			__atomic_store_n(&r.stop, true, __ATOMIC_SEQ_CST);
+		engine_cpu_kick(w.cpu);
+		while (__atomic_load_n(&r.kicked, __ATOMIC_SEQ_CST) == before)
+			if (time_now_ns(CLOCK_MONOTONIC) > deadline)
+				fail_msg("kick %d was lost", i);
+	}
+	assert_int_equal(pthread_join(thread, &why), 0);
+	assert_null(why);
+	world_close(&w);
+}
+
+static void test_a_doorbell_is_signalled_without_an_exit(void **state)
+{
+	/* mov ax,7; out 0x60,ax; mov ax,8; out 0x60,ax: the second does not match */
+	static const uint8_t code[] = { 0xb8, 0x07, 0x00, 0xe7, 0x60, 0xb8, 0x08, 0x00, 0xe7, 0x60, 0xf4 };
+	auto_close int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t n = 0;
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	if (engine_ioeventfd(w.vm, true, 0x60, 2, 7, fd, true) == -EOPNOTSUPP) {
+		world_close(&w);
+		print_message("this engine has no doorbells\n");
+		skip();
+	}
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_IO);
+	assert_true(x.write && x.addr == 0x60 && x.data[0] == 8);
+	assert_int_equal(read(fd, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(n, 1);
+	assert_return_code(engine_ioeventfd(w.vm, true, 0x60, 2, 7, fd, false), 0);
+	assert_int_equal(engine_ioeventfd(w.vm, true, 0x60, 3, 7, fd, true), -EINVAL);
+	world_close(&w);
+}
+
+static void test_halt_without_an_interrupt_controller_is_an_exit(void **state)
+{
+	static const uint8_t code[] = { 0xf4 };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open_with(&w, &(struct engine_config){ .n_cpus = 1, .no_irqchip = true });
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_HALT);
+	assert_int_equal(engine_irq_set(w.vm, 5, true), -EOPNOTSUPP);
+	world_close(&w);
+}
+
+/*
+ * The old way into a processor: the 8259 pair delivers line 5 as vector 0x25 (LINT0 is ExtINT after reset). The handler
+ * writes port 0x30, says end of interrupt and returns to the halt.
+ */
+static void irq_guest(struct world *w)
+{
+	static const uint8_t code[] = {
+		0xb0, 0x11, 0xe6, 0x20, /* ICW1 */
+		0xb0, 0x20, 0xe6, 0x21, /* vectors from 0x20 */
+		0xb0, 0x04, 0xe6, 0x21, /* slave on 2 */
+		0xb0, 0x01, 0xe6, 0x21, /* 8086 mode */
+		0xb0, 0xdf, 0xe6, 0x21, /* all but line 5 masked */
+		0xe6, 0x31,             /* ready */
+		0xfb,                   /* sti */
+		0xf4, 0xeb, 0xfd,       /* again: hlt; jmp again */
+	};
+	/* mov al,5; out 0x30,al; mov al,0x20; out 0x20,al; iret */
+	static const uint8_t handler[] = { 0xb0, 0x05, 0xe6, 0x30, 0xb0, 0x20, 0xe6, 0x20, 0xcf };
+	static const uint8_t vector[] = { 0x00, 0x30, 0x00, 0x00 }; /* 0000:3000 */
+
+	memcpy(w->mem + 0x3000, handler, sizeof(handler));
+	memcpy(w->mem + 4 * 0x25L, vector, sizeof(vector));
+	start_at(w, code, sizeof(code));
+}
+
+static void run_to_port(struct world *w, struct engine_exit *x, uint16_t port)
+{
+	run(w, x, ENGINE_EXIT_IO);
+	if (!x->write || x->addr != port)
+		fail_msg("port: want a write to 0x%x, got 0x%llx", port, (unsigned long long)x->addr);
+}
+
+static void test_an_interrupt_line_and_an_irqfd_wake_a_halted_processor(void **state)
+{
+	auto_close int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const uint64_t one = 1;
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	irq_guest(&w);
+	run_to_port(&w, &x, 0x31);
+	assert_return_code(engine_irq_set(w.vm, 5, true), 0);
+	assert_return_code(engine_irq_set(w.vm, 5, false), 0);
+	run_to_port(&w, &x, 0x30);
+	assert_return_code(engine_irqfd(w.vm, 5, fd, true), 0);
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	run_to_port(&w, &x, 0x30);
+	assert_return_code(engine_irqfd(w.vm, 5, fd, false), 0);
+	assert_int_equal(engine_irq_set(w.vm, ENGINE_GSIS, true), -EINVAL);
+	world_close(&w);
+}
+
+static void test_a_machine_with_a_split_controller_halts_inside_and_is_kicked_out(void **state)
+{
+	static const uint8_t code[] = { 0xe6, 0x10, 0xf4 };
+	struct engine_exit x;
+	struct world w;
+	int r;
+
+	(void)state;
+	world_open(&w);
+	world_close(&w);
+	r = engine_vm_new(w.ops, &w.vm, &(struct engine_config){ .n_cpus = 1, .split_irqchip = true }, &w.e);
+	if (r < 0) {
+		print_message("%s\n", w.e.text);
+		skip();
+	}
+	engine_vm_free(w.vm);
+	world_open_with(&w, &(struct engine_config){ .n_cpus = 1, .split_irqchip = true });
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_IO);
+	engine_cpu_kick(w.cpu);
+	run(&w, &x, ENGINE_EXIT_KICKED);
+	assert_int_equal(engine_irq_set(w.vm, 5, true), -EOPNOTSUPP);
+	world_close(&w);
+}
+
+static void check_same(const struct x86_state *a, const struct x86_state *b)
+{
+	assert_memory_equal(a->gpr, b->gpr, sizeof(a->gpr));
+	assert_int_equal(a->rip, b->rip);
+	assert_int_equal(a->rflags, b->rflags);
+	for (int i = 0; i < X86_SEG_COUNT; i++) {
+		assert_int_equal(a->seg[i].base, b->seg[i].base);
+		assert_int_equal(a->seg[i].limit, b->seg[i].limit);
+		assert_int_equal(a->seg[i].selector, b->seg[i].selector);
+		assert_int_equal(a->seg[i].attr, b->seg[i].attr);
+	}
+	assert_int_equal(a->cr0, b->cr0);
+	assert_int_equal(a->cr4, b->cr4);
+	assert_int_equal(a->efer, b->efer);
+	assert_int_equal(a->apic_base, b->apic_base);
+	assert_int_equal(a->run, b->run);
+	assert_int_equal(a->n_msrs, b->n_msrs);
+	assert_memory_equal(a->dr, b->dr, sizeof(a->dr));
+	assert_int_equal(a->xsave_len, b->xsave_len);
+	assert_memory_equal(a->xsave, b->xsave, 512);
+	assert_memory_equal(a->lapic, b->lapic, 0x390); /* behind it the timer counts */
+}
+
+static void test_the_whole_state_goes_into_another_machine_that_runs_on(void **state)
+{
+	/* mov eax,0x1234; mov cr2,eax; out 0x10,al; inc ax; out 0x11,ax; hlt */
+	static const uint8_t code[] = { 0x66, 0xb8, 0x34, 0x12, 0x00, 0x00, 0x0f, 0x22,
+					0xd0, 0xe6, 0x10, 0x40, 0xe7, 0x11, 0xf4 };
+	static struct x86_state first, second;
+	struct engine_exit x;
+	struct world a, b;
+
+	(void)state;
+	world_open(&a);
+	start_at(&a, code, sizeof(code));
+	run(&a, &x, ENGINE_EXIT_IO);
+	engine_cpu_kick(a.cpu);
+	run(&a, &x, ENGINE_EXIT_KICKED); /* completes the access: nothing is half done now */
+	assert_return_code(engine_cpu_get(a.cpu, &first, &a.e), 0);
+	assert_int_equal(first.gpr[X86_RAX], 0x1234);
+	assert_int_equal(first.cr2, 0x1234);
+	assert_true(first.n_msrs > 10);
+	first.xsave[XSAVE_BV_AT] |= 2; /* SSE state is there: */
+	memcpy(first.xsave + XSAVE_XMM0_AT, "sixteen bytes...", 16);
+
+	world_open(&b);
+	memcpy(b.mem, a.mem, MEM_BYTES);
+	if (engine_cpu_set(b.cpu, &first, &b.e) < 0)
+		fail_msg("%s", b.e.text);
+	assert_return_code(engine_cpu_get(b.cpu, &second, &b.e), 0);
+	check_same(&first, &second);
+	run(&b, &x, ENGINE_EXIT_IO);
+	assert_true(x.addr == 0x11 && x.data[0] == 0x35 && x.data[1] == 0x12);
+	world_close(&a);
+	world_close(&b);
+}
+
+static void test_interrupt_controllers_are_saved_and_restored(void **state)
+{
+	static struct x86_state s;
+	auto_fini(buf) struct buf saved = { 0 };
+	struct record_out o = { .to = &saved };
+	struct record_in in;
+	struct engine_exit x;
+	struct world a, b;
+
+	(void)state;
+	world_open(&a);
+	irq_guest(&a);
+	run_to_port(&a, &x, 0x31);
+	engine_cpu_kick(a.cpu);
+	run(&a, &x, ENGINE_EXIT_KICKED);
+	assert_return_code(engine_cpu_get(a.cpu, &s, &a.e), 0);
+	engine_vm_save(a.vm, &o, &a.e);
+	assert_int_equal(a.e.code, 0);
+	assert_int_equal(buf_finish(&saved), 0);
+
+	world_open(&b);
+	memcpy(b.mem, a.mem, MEM_BYTES);
+	assert_return_code(engine_cpu_set(b.cpu, &s, &b.e), 0);
+	record_init(&in, saved.data, saved.len, &b.e);
+	engine_vm_restore(b.vm, &in);
+	if (record_finish(&in) < 0)
+		fail_msg("%s", b.e.text);
+	assert_return_code(engine_irq_set(b.vm, 5, true), 0);
+	run_to_port(&b, &x, 0x30); /* vector and mask came along */
+	world_close(&a);
+
+	record_init(&in, saved.data, saved.len / 2, &b.e);
+	engine_vm_restore(b.vm, &in);
+	assert_true(record_finish(&in) < 0);
+	world_close(&b);
+}
+
+static void test_cpuid_shows_what_it_was_given(void **state)
+{
+	/* mov eax,0x40000100; cpuid; mov eax,ebx; out 0x10,eax */
+	static const uint8_t code[] = { 0x66, 0xb8, 0x00, 0x01, 0x00, 0x40, 0x0f, 0xa2,
+					0x66, 0x89, 0xd8, 0x66, 0xe7, 0x10, 0xf4 };
+	static struct x86_cpuid table[ENGINE_CPUID_MAX];
+	unsigned n = ENGINE_CPUID_MAX;
+	uint32_t v;
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	assert_return_code(engine_cpuid_host(w.vm, table, &n, &w.e), 0);
+	assert_true(n > 5 && n < ENGINE_CPUID_MAX);
+	table[n++] = (struct x86_cpuid){ .leaf = 0x40000100, .ebx = 0xfeedf00d };
+	assert_return_code(engine_cpu_cpuid(w.cpu, table, n, &w.e), 0);
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_IO);
+	memcpy(&v, x.data, 4);
+	assert_int_equal(v, 0xfeedf00d);
+	assert_int_equal(engine_cpu_cpuid(w.cpu, table, ENGINE_CPUID_MAX + 1, &w.e), -E2BIG);
+	world_close(&w);
+}
+
+static void test_states_and_slots_that_make_no_sense_are_refused(void **state)
+{
+	static struct x86_state s;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	s.n_msrs = X86_MSRS_MAX + 1;
+	assert_int_equal(engine_cpu_set(w.cpu, &s, &w.e), -EINVAL);
+	s.n_msrs = 0;
+	s.run = X86_RUN_COUNT;
+	assert_int_equal(engine_cpu_set(w.cpu, &s, &w.e), -EINVAL);
+	assert_int_equal(
+		engine_mem_set(w.vm,
+			       &(struct engine_mem){ .slot = 2, .gpa = 1 << 24, .size = 100, .host = w.mem },
+			       &w.e),
+		-EINVAL);
+	assert_int_equal(engine_vm_new(w.ops, &w.vm, &(struct engine_config){ .n_cpus = 33 }, &w.e), -EINVAL);
+	assert_string_equal(w.e.text, "33 processors, want 1 to 32");
+	world_close(&w);
+}
+
+static void test_an_engine_nobody_knows_is_refused_with_those_there_are(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	assert_null(engine_find("vax", &e));
+	assert_string_equal(e.text, "engine 'vax': want auto, kvm");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_port_write_and_a_port_read_reach_the_caller),
+		cmocka_unit_test(test_a_string_of_port_writes_comes_as_one_exit_or_several),
+		cmocka_unit_test(test_an_access_to_no_memory_is_an_mmio_exit),
+		cmocka_unit_test(test_a_write_to_a_read_only_slot_is_an_mmio_exit_and_leaves_it),
+		cmocka_unit_test(test_the_dirty_log_names_the_pages_written_since_it_was_asked),
+		cmocka_unit_test(test_a_triple_fault_is_a_shutdown),
+		cmocka_unit_test(test_a_kick_before_the_run_ends_it_at_once_and_only_once),
+		cmocka_unit_test(test_no_kick_of_a_running_processor_is_lost),
+		cmocka_unit_test(test_a_doorbell_is_signalled_without_an_exit),
+		cmocka_unit_test(test_halt_without_an_interrupt_controller_is_an_exit),
+		cmocka_unit_test(test_an_interrupt_line_and_an_irqfd_wake_a_halted_processor),
+		cmocka_unit_test(test_a_machine_with_a_split_controller_halts_inside_and_is_kicked_out),
+		cmocka_unit_test(test_the_whole_state_goes_into_another_machine_that_runs_on),
+		cmocka_unit_test(test_interrupt_controllers_are_saved_and_restored),
+		cmocka_unit_test(test_cpuid_shows_what_it_was_given),
+		cmocka_unit_test(test_states_and_slots_that_make_no_sense_are_refused),
+		cmocka_unit_test(test_an_engine_nobody_knows_is_refused_with_those_there_are),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

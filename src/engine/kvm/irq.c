@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * irq.c - interrupts and doorbells of the kvm engine, and the state of its interrupt controllers and clock
+ *
+ * The saved form is no engine's own: the two 8259 in the order of their registers, the IOAPIC's table, nanoseconds of the
+ * guest's paravirtual clock.
+ */
+#include "engine/kvm/kvm_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "fmt/record.h"
+#include "sys/kvm.h"
+
+enum { IRQCHIP_VERSION = 1, CLOCK_VERSION = 1 };
+
+int kvm__irq_setup(struct kvm_vm *vm, const struct engine_config *c, struct err *e)
+{
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { ENGINE_GSIS } };
+	long r;
+
+	if (c->no_irqchip)
+		return 0;
+	if (c->split_irqchip) {
+		r = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &split);
+		vm->irqs = KVM_IRQS_SPLIT;
+		return r < 0 ? err_sys(e, (int)-r, "a split interrupt controller") : 0;
+	}
+	r = kvm_ioctl_n(vm->fd, KVM_CREATE_IRQCHIP, 0);
+	vm->irqs = KVM_IRQS_KERNEL;
+	return r < 0 ? err_sys(e, (int)-r, "KVM_CREATE_IRQCHIP") : 0;
+}
+
+int kvm__irq_set(struct engine_vm *v, unsigned gsi, bool level)
+{
+	struct kvm_vm *vm = kvm__vm(v);
+	struct kvm_irq_level line = { .irq = gsi, .level = level };
+
+	return vm->irqs == KVM_IRQS_KERNEL ? (int)kvm_ioctl(vm->fd, KVM_IRQ_LINE, &line) : -EOPNOTSUPP;
+}
+
+int kvm__msi_send(struct engine_vm *v, uint64_t addr, uint32_t data)
+{
+	struct kvm_vm *vm = kvm__vm(v);
+	struct kvm_msi msi = { .address_lo = (uint32_t)addr,
+			       .address_hi = (uint32_t)(addr >> 32),
+			       .data = data };
+	long r;
+
+	if (vm->irqs == KVM_IRQS_NONE)
+		return -EOPNOTSUPP;
+	r = kvm_ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
+	return r < 0 ? (int)r : 0; /* 1: delivered, 0: the guest has blocked it; both are done */
+}
+
+int kvm__irqfd(struct engine_vm *v, unsigned gsi, int fd, bool on)
+{
+	struct kvm_vm *vm = kvm__vm(v);
+	struct kvm_irqfd irqfd = { .fd = (uint32_t)fd,
+				   .gsi = gsi,
+				   .flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN };
+
+	return vm->irqs == KVM_IRQS_KERNEL ? (int)kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd) : -EOPNOTSUPP;
+}
+
+int kvm__ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned len, int64_t match, int fd,
+		   bool on)
+{
+	struct kvm_ioeventfd io = {
+		.datamatch = match < 0 ? 0 : (uint64_t)match,
+		.addr = addr,
+		.len = len,
+		.fd = fd,
+		.flags = (match >= 0 ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
+			 (port ? KVM_IOEVENTFD_FLAG_PIO : 0) | (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+
+	return (int)kvm_ioctl(kvm__vm(v)->fd, KVM_IOEVENTFD, &io);
+}
+
+/* A PIC's state is 16 bytes, registers in a fixed order, in every version of the KVM API. */
+static_assert(sizeof(struct kvm_pic_state) == 16);
+
+static int irqchip_save(struct kvm_vm *vm, struct record_out *o)
+{
+	struct kvm_irqchip chip[3] = { { .chip_id = KVM_IRQCHIP_PIC_MASTER },
+				       { .chip_id = KVM_IRQCHIP_PIC_SLAVE },
+				       { .chip_id = KVM_IRQCHIP_IOAPIC } };
+	const struct kvm_ioapic_state *io = &chip[2].chip.ioapic;
+
+	for (int i = 0; i < 3; i++) {
+		long r = kvm_ioctl(vm->fd, KVM_GET_IRQCHIP, &chip[i]);
+
+		if (r < 0)
+			return (int)r;
+	}
+	record_begin(o, "irqchip", IRQCHIP_VERSION);
+	record_put(o, &chip[0].chip.pic, sizeof(chip[0].chip.pic));
+	record_put(o, &chip[1].chip.pic, sizeof(chip[1].chip.pic));
+	record_put_u64(o, io->base_address);
+	record_put_u32(o, io->ioregsel);
+	record_put_u32(o, io->id);
+	record_put_u32(o, io->irr);
+	for (int i = 0; i < KVM_IOAPIC_NUM_PINS; i++)
+		record_put_u64(o, io->redirtbl[i].bits);
+	record_end(o);
+	return 0;
+}
+
+void kvm__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
+{
+	struct kvm_vm *vm = kvm__vm(v);
+	struct kvm_clock_data clock = { 0 };
+	long r = 0;
+
+	if (vm->irqs == KVM_IRQS_KERNEL)
+		r = irqchip_save(vm, o);
+	if (r < 0) {
+		err_sys(e, (int)-r, "KVM_GET_IRQCHIP");
+		return;
+	}
+	r = kvm_ioctl(vm->fd, KVM_GET_CLOCK, &clock);
+	if (r < 0) {
+		err_sys(e, (int)-r, "KVM_GET_CLOCK");
+		return;
+	}
+	record_begin(o, "clock", CLOCK_VERSION);
+	record_put_u64(o, clock.clock);
+	record_end(o);
+}
+
+static void irqchip_restore(struct kvm_vm *vm, struct record_in *in)
+{
+	struct kvm_irqchip chip[3] = { { .chip_id = KVM_IRQCHIP_PIC_MASTER },
+				       { .chip_id = KVM_IRQCHIP_PIC_SLAVE },
+				       { .chip_id = KVM_IRQCHIP_IOAPIC } };
+	struct kvm_ioapic_state *io = &chip[2].chip.ioapic;
+
+	if (!record_open(in, "irqchip", IRQCHIP_VERSION))
+		return;
+	record_get(in, &chip[0].chip.pic, sizeof(chip[0].chip.pic));
+	record_get(in, &chip[1].chip.pic, sizeof(chip[1].chip.pic));
+	io->base_address = record_get_u64(in);
+	io->ioregsel = record_get_u32(in);
+	io->id = record_get_u32(in);
+	io->irr = record_get_u32(in);
+	for (int i = 0; i < KVM_IOAPIC_NUM_PINS; i++)
+		io->redirtbl[i].bits = record_get_u64(in);
+	for (int i = 0; i < 3 && in->rc == 0; i++) {
+		long r = kvm_ioctl(vm->fd, KVM_SET_IRQCHIP, &chip[i]);
+
+		if (r < 0)
+			record_fail(in, "KVM_SET_IRQCHIP: %s", err_name((int)-r));
+	}
+	record_close(in);
+}
+
+void kvm__vm_restore(struct engine_vm *v, struct record_in *in)
+{
+	struct kvm_vm *vm = kvm__vm(v);
+	struct kvm_clock_data clock = { 0 };
+	long r;
+
+	if (vm->irqs == KVM_IRQS_KERNEL)
+		irqchip_restore(vm, in);
+	if (!record_open(in, "clock", CLOCK_VERSION))
+		return;
+	clock.clock = record_get_u64(in);
+	if (in->rc == 0) {
+		r = kvm_ioctl(vm->fd, KVM_SET_CLOCK, &clock);
+		if (r < 0)
+			record_fail(in, "KVM_SET_CLOCK: %s", err_name((int)-r));
+	}
+	record_close(in);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kvm_internal.h - what the files of this folder share; the ops are listed in vm.c */
+#ifndef ENGINE_KVM_INTERNAL_H
+#define ENGINE_KVM_INTERNAL_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+
+#include "engine/engine.h"
+
+enum { KVM_SLOTS_MAX = 32, KVM_MSR_LIST_MAX = 512 };
+
+enum kvm_irqs { KVM_IRQS_NONE, KVM_IRQS_KERNEL, KVM_IRQS_SPLIT };
+
+struct kvm_vm {
+	struct engine_vm vm; /* first */
+	int sys_fd, fd;      /* owned: /dev/kvm, the machine */
+	enum kvm_irqs irqs;
+	size_t run_size;                   /* bytes of a processor's exchange mapping */
+	uint64_t slot_size[KVM_SLOTS_MAX]; /* bytes; 0: empty */
+	pthread_mutex_t lock;              /* of the list below */
+	uint32_t n_msrs;                   /* 0: not asked yet */
+	uint32_t msr[X86_MSRS_MAX];        /* what a state has of them, in the order they are set */
+};
+
+struct kvm_cpu {
+	struct engine_cpu cpu; /* first */
+	int fd;                /* owned */
+	struct kvm_run *run;   /* owned mapping */
+	int tid;               /* atomic: the thread inside KVM_RUN, 0: none */
+	uint64_t exits[ENGINE_EXIT_COUNT];
+};
+
+static inline struct kvm_vm *kvm__vm(struct engine_vm *vm)
+{
+	return (struct kvm_vm *)vm;
+}
+
+static inline struct kvm_cpu *kvm__cpu(struct engine_cpu *cpu)
+{
+	return (struct kvm_cpu *)cpu;
+}
+
+/* cpu.c */
+int kvm__kick_setup(struct err *e); /* the signal that gets a thread out of KVM_RUN; once for each process */
+int kvm__cpu_new(struct engine_vm *vm, unsigned index, struct engine_cpu **ret_cpu, struct err *e);
+void kvm__cpu_free(struct engine_cpu *cpu);
+int kvm__cpu_run(struct engine_cpu *cpu, struct engine_exit *x);
+void kvm__cpu_kick(struct engine_cpu *cpu);
+int kvm__cpu_nmi(struct engine_cpu *cpu);
+void kvm__cpu_stats(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT]);
+
+/* state.c */
+int kvm__cpu_get(struct engine_cpu *cpu, struct x86_state *s, struct err *e);
+int kvm__cpu_set(struct engine_cpu *cpu, const struct x86_state *s, struct err *e);
+
+/* msr.c */
+int kvm__msrs_get(struct kvm_cpu *c, struct x86_state *s, struct err *e);
+int kvm__msrs_set(struct kvm_cpu *c, const struct x86_state *s, struct err *e);
+
+/* cpuid.c */
+int kvm__cpuid_host(struct engine_vm *vm, struct x86_cpuid *table, unsigned *n, struct err *e);
+int kvm__cpu_cpuid(struct engine_cpu *cpu, const struct x86_cpuid *table, unsigned n, struct err *e);
+
+/* irq.c */
+int kvm__irq_setup(struct kvm_vm *vm, const struct engine_config *c, struct err *e);
+int kvm__irq_set(struct engine_vm *vm, unsigned gsi, bool level);
+int kvm__msi_send(struct engine_vm *vm, uint64_t addr, uint32_t data);
+int kvm__irqfd(struct engine_vm *vm, unsigned gsi, int fd, bool on);
+int kvm__ioeventfd(struct engine_vm *vm, bool port, uint64_t addr, unsigned len, int64_t match, int fd,
+		   bool on);
+void kvm__vm_save(struct engine_vm *vm, struct record_out *o, struct err *e);
+void kvm__vm_restore(struct engine_vm *vm, struct record_in *in);
+
+#endif
