@@ -24,6 +24,11 @@ TESTS   := $(TESTSRC:src/%.c=$(B)/test/%)
 TESTOBJ := $(TESTSRC:src/%.c=$(B)/obj/%.o)
 FUZZOBJ := $(FUZZSRC:src/%.c=$(B)/obj/%.o)
 FUZZERS := $(FUZZSRC:src/%_fuzz.c=$(B)/run/%)
+# Guests of the tests: one program each, and those that only one boot protocol can start.
+GUESTS  := $(patsubst tests/guest/%.c,$(B)/guest/%,$(wildcard tests/guest/*.c)) \
+	   $(addprefix $(B)/guest/,entry-linux64 entry-multiboot)
+GUESTLIB := $(patsubst tests/guest/%.c,$(B)/guest/obj/%.o,$(wildcard tests/guest/lib/*.c))
+GUESTASM := $(patsubst tests/guest/%.S,$(B)/guest/obj/%.o,$(filter-out %/start.S,$(wildcard tests/guest/lib/*.S)))
 
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wimplicit-fallthrough -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -37,7 +42,7 @@ STATIC  := $(filter -static%,$(LINK))
 MAINOBJ := $(B)/obj/cmd/main.o $(if $(STATIC),$(B)/obj/cmd/static.o $(B)/obj/cmd/entry.o)
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(EXTRA)
 
-.PHONY: all run check unit e2e lint asan fuzz fuzzers bench install deps test-deps layers format clean help
+.PHONY: all run check unit e2e guests lint asan fuzz fuzzers bench install deps test-deps layers format clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/hull  ## build/hull
@@ -75,6 +80,30 @@ $(FUZZERS): $(B)/run/%: $(B)/obj/%_fuzz.o $(B)/libhull.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
+GUEST_CFLAGS := -std=gnu17 $(WARN) -O2 -ffreestanding -fno-pic -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	-fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fno-strict-aliasing \
+	-fno-builtin -MMD -MP -iquote tests/guest/lib
+start-entry-linux64 := -DWITHOUT_PVH -DWITHOUT_MULTIBOOT
+start-entry-multiboot := -DWITHOUT_PVH
+
+$(B)/guest/obj/%.o: tests/guest/%.c | $(B)/.deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+$(B)/guest/obj/%.o: tests/guest/%.S | $(B)/.deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -c -o $@ $<
+
+$(GUESTS): $(B)/guest/%: tests/guest/lib/start.S tests/guest/lib/guest.ld $(GUESTLIB) $(GUESTASM)
+	$(call say,GUEST,$@)
+	$(Q)$(CC) $(GUEST_CFLAGS) $(start-$*) -static -nostdlib -no-pie -Wl,--build-id=none -Wl,--no-warn-rwx-segments \
+	    -Wl,-T,tests/guest/lib/guest.ld -o $@ tests/guest/lib/start.S $(filter %.o,$^)
+
+$(filter-out %-linux64 %-multiboot,$(GUESTS)): $(B)/guest/%: $(B)/guest/obj/%.o
+$(B)/guest/entry-linux64 $(B)/guest/entry-multiboot: $(B)/guest/obj/entry.o
+
+guests: $(GUESTS)  ## what the tests run in machines
+
 $(B)/.deps: tools/deps
 	$(Q)mkdir -p $(B) && tools/deps build && touch $@
 
@@ -83,6 +112,7 @@ $(B)/.test-deps: tools/deps | $(B)/.deps
 
 $(TESTOBJ): | $(B)/.test-deps
 
+-include $(wildcard $(B)/guest/obj/*.d $(B)/guest/obj/lib/*.d)
 -include $(OBJ:.o=.d) $(MAINOBJ:.o=.d) $(TESTOBJ:.o=.d) $(FUZZOBJ:.o=.d)
 
 # which system calls a machine's threads may make: from the comments at the code that makes them
@@ -98,13 +128,13 @@ $(B)/obj/cmd/entry.o: EXTRA += -O2 -ffreestanding -fno-stack-protector -fno-tree
 run: all  ## build the example image, run it as a container, say how long it took
 	$(Q)tools/run-example $(B)/hull
 
-check: $(B)/.test-deps all layers $(TESTS)  ## every test; the last line counts them
+check: $(B)/.test-deps all layers $(TESTS) $(GUESTS)  ## every test; the last line counts them
 	$(Q)tools/check $(B) $(TESTS)
 
 unit: $(B)/.test-deps $(TESTS)  ## unit tests only
 	$(Q)tools/check $(B) --no-e2e $(TESTS)
 
-e2e: $(B)/.test-deps all  ## end-to-end tests only; FILES=tests/e2e/x.bats picks some
+e2e: $(B)/.test-deps all $(GUESTS)  ## end-to-end tests only; FILES=tests/e2e/x.bats picks some
 	$(Q)tools/check $(B) --e2e $(FILES)
 
 layers:  ## no file includes a higher floor
