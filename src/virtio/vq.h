@@ -27,6 +27,7 @@ struct record_out;
 
 enum {
 	VQ_SIZE_MAX = 256,           /* entries of a ring */
+	VQ_INDIRECT_MAX = 1024,      /* entries of an indirect table */
 	VQ_SEGS_MAX = 256,           /* segments of one chain, after neighbours are joined */
 	VQ_CHAIN_BYTES_MAX = 1 << 28 /* of one chain, both directions */
 };
@@ -41,6 +42,9 @@ struct vq {
 		next_used;  /* free running (split), or ring position with wrap in bit 15 (packed) */
 	uint16_t signalled; /* next_used when the guest was last interrupted */
 	bool signalled_valid;
+	uint16_t n_unsignalled;          /* ring entries used since then; stops at the ring's size */
+	bool undone;                     /* the last chain seen was put back: only newer ones are news */
+	uint16_t seen;                   /* where the newer ones begin */
 	bool quiet;                      /* the guest was told not to kick (vq_quiet()) */
 	void *desc_p, *avail_p, *used_p; /* checked by vq_enable() */
 	uint64_t n_kicks, n_interrupts, n_suppressed, n_errors;
@@ -52,9 +56,10 @@ struct vq_chain {
 	uint16_t n_ring;            /* ring entries it took (packed) */
 	uint16_t n_in, n_out;       /* segments the device reads; writes (iov[n_in...]) */
 	uint32_t in_left, out_left; /* bytes not yet read; not yet written */
-	uint32_t written;           /* bytes the device has written from the start */
-	uint16_t in_at, out_at;     /* segments the cursors are in */
-	uint32_t in_off, out_off;   /* bytes into them */
+	uint32_t written;   /* bytes the device has written from the start; the length the guest is told */
+	uint32_t out_total; /* bytes of the writable part */
+	uint16_t in_at, out_at;   /* segments the cursors are in */
+	uint32_t in_off, out_off; /* bytes into them */
 	struct iovec iov[VQ_SEGS_MAX];
 	gpa_t gpa[VQ_SEGS_MAX]; /* of each segment, for dirty marks */
 };
@@ -77,29 +82,34 @@ int vq_pop(struct vq *q, struct vq_chain *c);
 int vq_read(struct vq_chain *c, void *dst, size_t len);
 int vq_write(struct vq *q, struct vq_chain *c, const void *src, size_t len);
 
-/* vq_write_last() - the last writable byte, wherever the cursor stands: a status. Return: 0; -ENODATA. */
+/* vq_write_last() - the last writable byte, wherever the cursor stands: a status; it counts as written when all before it
+ * was. Return: 0; -ENODATA. */
 int vq_write_last(struct vq *q, struct vq_chain *c, uint8_t byte);
 
 /* vq_read_iov(), vq_write_iov() - move the cursor over up to @len bytes and return them as host segments for preadv(2) and the
- * like; fewer when @max segments or the chain end first. Return: number of segments; *ret_len bytes. */
+ * like; fewer when @max segments or the chain end first. What vq_write_iov() returns counts as written: who fills less takes
+ * the rest off c->written. Return: number of segments; *ret_len bytes. */
 unsigned vq_read_iov(struct vq_chain *c, struct iovec *iov, unsigned max, size_t len, size_t *ret_len);
 unsigned vq_write_iov(struct vq_chain *c, struct iovec *iov, unsigned max, size_t len, size_t *ret_len);
 
 /* vq_push() - give the chain back, with c->written as its length. Written memory is marked dirty. Return: 0; -EPROTO. */
 int vq_push(struct vq *q, const struct vq_chain *c);
 
-/* vq_undo() - put the chain just popped back (nothing was pushed since): it is popped again later. */
+/* vq_undo() - put the chain just popped back (nothing was pushed since): it is popped again later. Several go back last first.
+ * A worker that then waits for more calls vq_wake() first. */
 void vq_undo(struct vq *q, const struct vq_chain *c);
 
 /* vq_should_interrupt() - after pushes: does the driver want to know? Honours event-idx; remembers that it was told. */
 bool vq_should_interrupt(struct vq *q);
 
-/* vq_quiet() - kicks are not needed while the worker is at it; vq_wake() - they are again. vq_wake() returns true when more came
- * in meanwhile: serve on, or it is lost. */
+/* vq_quiet() - kicks are not needed while the worker is at it; vq_wake() - they are again. vq_wake() returns true when chains
+ * wait (after vq_undo(): newer ones than those put back): serve on, or they are lost. A worker that uses neither, and pops
+ * until nothing waits, loses nothing either. */
 void vq_quiet(struct vq *q);
 bool vq_wake(struct vq *q);
 
-/* vq_save(), vq_restore() - layout and positions; restore checks as vq_enable() does. */
+/* vq_save(), vq_restore() - layout and positions; restore checks as vq_enable() does. A queue whose layout fails is broken, the
+ * record's reader has the reason. */
 void vq_save(const struct vq *q, struct record_out *o);
 void vq_restore(struct vq *q, struct record_in *in);
 
