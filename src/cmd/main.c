@@ -4,8 +4,8 @@
 #include "base/bug.h"
 #include "base/str.h"
 #include "cmd/cmd.h"
-#include "runtime/runtime.h"
 #include "sys/file.h"
+#include "sys/title.h"
 
 /* called_as_runtime() - a link with a runtime's name makes hull that runtime */
 static bool called_as_runtime(const char *path)
@@ -21,16 +21,15 @@ static bool called_as_runtime(const char *path)
 
 int main(int argc, char **argv)
 {
+	title_init(argv);
 	if (fd_fill_stdio() < 0)
 		return 125;
 	signal(SIGCHLD,
 	       SIG_DFL); /* whoever ignores it hands that down, and then nobody's end can be waited for */
-	/* Started thousands of times an hour, these two come before anything is set up. */
+	/* Started thousands of times an hour, this comes before anything is set up. */
 	if (argc > 0 && called_as_runtime(argv[0]))
 		return oci_main(argc, argv);
 	if (argc > 1 && str_eq(argv[1], "oci"))
 		return oci_main(argc - 1, argv + 1);
-	if (argc > 1 && str_eq(argv[1], "shim"))
-		return shim_main(argc - 1, argv + 1);
 	return cmd_main(argc, argv);
 }

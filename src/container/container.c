@@ -478,16 +478,24 @@ static int remove_cgroups(struct ct *ct, struct err *e)
 	return ours ? r : 0;
 }
 
-static int remove_dir(struct ct *ct, struct err *e)
+/* remove_dir() - into @trash, when there is such a directory and it is on the same file system; else at once. */
+static int remove_dir(struct ct *ct, int trash, struct err *e)
 {
 	auto_close int rootfd = file_open(AT_FDCWD, ct->root, O_RDONLY | O_DIRECTORY, 0);
 
 	if (rootfd < 0)
 		return err_sys(e, -rootfd, "%s", ct->root);
+	if (trash >= 0 && file_rename(rootfd, ct->id, trash, ct->id, RENAME_NOREPLACE) == 0)
+		return 0;
 	return file_remove_tree(rootfd, ct->id, e);
 }
 
 int ct_delete(struct ct *ct, bool force, struct err *e)
+{
+	return ct_delete_into(ct, force, -1, e);
+}
+
+int ct_delete_into(struct ct *ct, bool force, int trash, struct err *e)
 {
 	enum ct_status status = ct_status(ct);
 	struct err warning = { 0 };
@@ -504,7 +512,7 @@ int ct_delete(struct ct *ct, bool force, struct err *e)
 	if (r == 0)
 		ct__poststop(ct, &warning);
 	if (r == 0)
-		r = remove_dir(ct, e);
+		r = remove_dir(ct, trash, e);
 	if (r < 0)
 		return err_wrap(e, r, "container '%s': delete", ct->id);
 	if (warning.code && e)
@@ -522,7 +530,7 @@ int ct_delete_damaged(const char *root, const char *id, struct err *e)
 	load_groups(ct);
 	r = remove_cgroups(ct, e);
 	if (r == 0)
-		r = remove_dir(ct, e);
+		r = remove_dir(ct, -1, e);
 	ct_free(ct);
 	return r < 0 ? err_wrap(e, r, "container '%s': delete", id) : 0;
 }

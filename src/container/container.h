@@ -100,6 +100,9 @@ int ct_resume(struct ct *ct, struct err *e);
 int ct_update(struct ct *ct, const struct oci_resources *r, struct err *e);
 /* ct_delete() - remove a stopped or never started container (@force: any, killed first): poststop hooks, cgroups, directory. */
 int ct_delete(struct ct *ct, bool force, struct err *e);
+/* ct_delete_into() - the same; its directory is moved into @trash, a descriptor of one or -1, for the caller to delete when there is
+ * time: freeing a directory's blocks can take a disk milliseconds. */
+int ct_delete_into(struct ct *ct, bool force, int trash, struct err *e);
 
 /* ct_delete_damaged() - the same by force for one that ct_open() cannot read: who is in its cgroups is
  * killed, hooks do not run. */

@@ -152,6 +152,11 @@ static int usage(struct iso *i, struct iso_usage *ret_u, struct err *e)
 	return 0;
 }
 
+static uint64_t oom_kills(struct iso *i)
+{
+	return cgroup_oom_kills(&ct_of(i)->cgroup);
+}
+
 static int root(struct iso *i, struct err *e)
 {
 	const struct ct *ct = ct_of(i);
@@ -171,9 +176,9 @@ static int root(struct iso *i, struct err *e)
 	return err_set(e, ESRCH, "container '%s' has stopped", ct->id);
 }
 
-static int remove_(struct iso *i, struct err *e)
+static int remove_(struct iso *i, int trash, struct err *e)
 {
-	return ct_delete(ct_of(i), true, e);
+	return ct_delete_into(ct_of(i), true, trash, e);
 }
 
 static void free_(struct iso *i)
@@ -197,6 +202,7 @@ const struct iso_ops iso_container = {
 	.update = update,
 	.pids = pids,
 	.usage = usage,
+	.oom_kills = oom_kills,
 	.root = root,
 	.remove = remove_,
 	.free = free_,

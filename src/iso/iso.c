@@ -104,6 +104,11 @@ int iso_usage(struct iso *i, struct iso_usage *ret_u, struct err *e)
 	return i->ops->usage ? i->ops->usage(i, ret_u, e) : lacks(i->ops, "tell what it uses", e);
 }
 
+uint64_t iso_oom_kills(struct iso *i)
+{
+	return i->ops->oom_kills ? i->ops->oom_kills(i) : 0;
+}
+
 int iso_root(struct iso *i, struct err *e)
 {
 	int r = i->ops->root ? needs_life(i, "open its root file system", e) :
@@ -112,9 +117,9 @@ int iso_root(struct iso *i, struct err *e)
 	return r < 0 ? r : i->ops->root(i, e);
 }
 
-int iso_remove(struct iso *i, struct err *e)
+int iso_remove(struct iso *i, int trash, struct err *e)
 {
-	return i->ops->remove(i, e);
+	return i->ops->remove(i, trash, e);
 }
 
 void iso_free(struct iso *i)

@@ -75,9 +75,11 @@ struct iso_ops {
 	int (*update)(struct iso *i, const struct oci_resources *r, struct err *e);
 	int (*pids)(struct iso *i, pid_t **ret_pids, size_t *ret_n, struct err *e);
 	int (*usage)(struct iso *i, struct iso_usage *ret_u, struct err *e);
-	int (*root)(struct iso *i, struct err *e);   /* O_PATH fd of the workload's root as it sees it */
-	int (*remove)(struct iso *i, struct err *e); /* kill what still runs; nothing of it remains */
-	void (*free)(struct iso *i);                 /* takes a half-made @i, or NULL; cannot fail */
+	uint64_t (*oom_kills)(struct iso *i);      /* so far; usage() counts them too, and much else */
+	int (*root)(struct iso *i, struct err *e); /* O_PATH fd of the workload's root as it sees it */
+	int (*remove)(struct iso *i, int trash,
+		      struct err *e); /* kill what still runs; nothing of it remains but files in @trash */
+	void (*free)(struct iso *i);  /* takes a half-made @i, or NULL; cannot fail */
 };
 
 extern const struct iso_ops iso_container;
@@ -95,8 +97,10 @@ int iso_resume(struct iso *i, struct err *e);
 int iso_update(struct iso *i, const struct oci_resources *r, struct err *e);
 int iso_pids(struct iso *i, pid_t **ret_pids, size_t *ret_n, struct err *e);
 int iso_usage(struct iso *i, struct iso_usage *ret_u, struct err *e);
+uint64_t iso_oom_kills(struct iso *i); /* 0 also where the level cannot tell */
 int iso_root(struct iso *i, struct err *e);
-int iso_remove(struct iso *i, struct err *e);
+/* iso_remove() - @trash: a directory that takes its files, for the caller to delete when there is time; -1: they go at once. */
+int iso_remove(struct iso *i, int trash, struct err *e);
 void iso_free(struct iso *i);
 
 #endif

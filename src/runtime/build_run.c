@@ -241,7 +241,7 @@ static void guard_main(const struct iso_spec *spec, int builder, struct ending *
 		r = iso_start(iso, &end->e);
 		if (r >= 0)
 			r = wait_for_end(iso, builder, &end->code);
-		if (iso_remove(iso, r < 0 ? NULL : &end->e) < 0 && r >= 0)
+		if (iso_remove(iso, -1, r < 0 ? NULL : &end->e) < 0 && r >= 0)
 			r = -end->e.code;
 	}
 	iso_free(iso);

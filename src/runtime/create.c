@@ -33,7 +33,7 @@ static int dir_make(struct runtime *rt, const char *id, int *ret_lock, struct er
 	dir = runtime__dir(rt, id, e);
 	if (dir < 0)
 		return dir;
-	*ret_lock = runtime__lock(dir, true, e);
+	*ret_lock = runtime__lock(rt, dir, true, e);
 	return *ret_lock < 0 ? *ret_lock : TAKE_FD(dir);
 }
 

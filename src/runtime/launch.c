@@ -121,15 +121,14 @@ static int make(struct launch *l, const struct iso_ops *ops, const char *text, s
 	return r < 0 ? r : iso_create(ops, ret_i, &s, e);
 }
 
-/* record() - hold on to the workload, which may have ended already: its pid is ours until it is reaped. */
+/* record() - who it is; it may have ended already, but its pid is ours until it is reaped. */
 static int record(struct launch *l, const struct iso *i, struct err *e)
 {
 	int64_t started = proc_start_time(i->pid);
 
 	l->pid = i->pid;
-	l->pidfd = pidfd_open(i->pid);
-	if (l->pidfd < 0 || started < 0)
-		return err_sys(e, l->pidfd < 0 ? -l->pidfd : (int)-started, "the workload's first process");
+	if (started < 0)
+		return err_sys(e, (int)-started, "the workload's first process");
 	l->start_time = (uint64_t)started;
 	return 0;
 }
@@ -143,7 +142,6 @@ int launch(struct launch *l, int *ret_code, struct err *e)
 	int r = ops ? 0 : -EINVAL;
 
 	*ret_code = 125;
-	l->pidfd = -1;
 	if (r >= 0 && !l->spec_text)
 		r = spec_slurp(l, &text, e);
 	if (r >= 0 && l->rootfs_fd < 0) {
@@ -161,9 +159,18 @@ int launch(struct launch *l, int *ret_code, struct err *e)
 	r = record(l, i, e);
 	if (r < 0) {
 		*ret_code = exit_code(r, e);
-		iso_remove(i, NULL);
+		iso_remove(i, -1, NULL);
+		return r;
 	}
+	l->iso = TAKE_PTR(i);
 	return r;
+}
+
+int launch_end(struct iso *i, int trash, uint64_t *ret_oom_kills, struct err *e)
+{
+	if (ret_oom_kills)
+		*ret_oom_kills = iso_oom_kills(i);
+	return iso_remove(i, trash, e);
 }
 
 int launch_remove(const char *level, const char *levels, const char *id, uint64_t *ret_oom_kills,
@@ -171,7 +178,6 @@ int launch_remove(const char *level, const char *levels, const char *id, uint64_
 {
 	__attribute__((cleanup(iso_freep))) struct iso *i = NULL;
 	const struct iso_ops *ops = iso_find(level, e);
-	struct iso_usage usage;
 	struct err why = { 0 };
 	int r = ops ? iso_open(ops, &i, levels, id, &why) : -EINVAL;
 
@@ -179,7 +185,5 @@ int launch_remove(const char *level, const char *levels, const char *id, uint64_
 		return 0;
 	if (r < 0)
 		return err_set(e, -r, "%s", why.text);
-	if (ret_oom_kills && iso_usage(i, &usage, NULL) == 0)
-		*ret_oom_kills = usage.oom_kills;
-	return iso_remove(i, e);
+	return launch_end(i, -1, ret_oom_kills, e);
 }

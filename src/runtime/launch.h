@@ -3,8 +3,7 @@
  * launch.h - from a written specification to a running workload; the first start and every restart come
  * through here
  *
- * It runs in a process that is soon gone or exec'd (the shim itself must stay small), whose reaper or own
- * self becomes the shim.
+ * It runs in the process that becomes the shim, or in a child of the shim, which must stay small.
  */
 #ifndef RUNTIME_LAUNCH_H
 #define RUNTIME_LAUNCH_H
@@ -15,6 +14,7 @@
 #include <sys/types.h>
 
 struct err;
+struct iso;
 
 /* The three standard streams, both ends; with a terminal mine[0] becomes its master. Empty value
  * STREAMS_NONE. */
@@ -41,7 +41,7 @@ struct launch { /* borrowed: */
 	bool tty;
 	/* result: */
 	pid_t pid;
-	int pidfd; /* owned by the caller */
+	struct iso *iso; /* owned by the caller; NULL after a failure */
 	uint64_t start_time;
 };
 
@@ -55,5 +55,8 @@ int launch(struct launch *l, int *ret_code, struct err *e);
 /* launch_remove() - what @level still holds of @id, if anything: processes killed, cgroups and state gone. */
 int launch_remove(const char *level, const char *levels, const char *id, uint64_t *ret_oom_kills,
 		  struct err *e);
+
+/* launch_end() - the same of a workload that is open; its files go to @trash as in iso_remove(). */
+int launch_end(struct iso *i, int trash, uint64_t *ret_oom_kills, struct err *e);
 
 #endif

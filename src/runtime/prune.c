@@ -53,7 +53,7 @@ static int sweep_dir(struct runtime *rt, int all, const char *id)
 
 	if (dir < 0)
 		return 0;
-	lock = runtime__lock(dir, false, NULL);
+	lock = runtime__lock(rt, dir, false, NULL);
 	if (lock < 0 || has_row(rt, id)) /* locked: it is being made or removed just now */
 		return 0;
 	config_forget_volumes(rt, dir);
@@ -95,7 +95,7 @@ static int sweep_run(struct runtime *rt, const char *where, bool level, struct e
 	for (size_t i = 0; i < ids.len; i++) {
 		auto_fini(instance) struct instance in = { 0 };
 		auto_close int dir = runtime__dir(rt, ids.item[i], NULL);
-		auto_close int lock = dir < 0 ? -1 : runtime__lock(dir, false, NULL);
+		auto_close int lock = dir < 0 ? -1 : runtime__lock(rt, dir, false, NULL);
 		char path[32 + INSTANCE_ID_SIZE];
 
 		if (!is_id(ids.item[i]) ||
@@ -144,12 +144,29 @@ static int sweep_rm(struct runtime *rt, struct err *e)
 	return r;
 }
 
+/* sweep_trash() - run directories whose shim was killed while it deleted them. */
+static void sweep_trash(struct runtime *rt)
+{
+	auto_close int all = file_open(rt->run_fd, RUNTIME_TRASH_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	auto_fini(strv) struct strv ids = { 0 };
+
+	if (all < 0 || names_in(all, ".", &ids) < 0)
+		return;
+	for (size_t i = 0; i < ids.len; i++) {
+		auto_close int dir = file_open(all, ids.item[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+		if (dir >= 0 && file_lock(dir, true, false) == 0)
+			file_remove_tree(all, ids.item[i], NULL);
+	}
+}
+
 int runtime_sweep(struct runtime *rt, struct err *e)
 {
 	int r = sweep_run(rt, RUNTIME_LEVEL_DIR, true, e);
 
 	if (r >= 0)
 		r = sweep_run(rt, RUNTIME_SHIM_DIR, false, e);
+	sweep_trash(rt);
 	if (r >= 0)
 		r = sweep_dirs(rt, e);
 	if (r >= 0)

@@ -230,7 +230,17 @@ int runtime__dir(const struct runtime *rt, const char *id, struct err *e)
 	return fd < 0 ? err_sys(e, -fd, "%s/%s", rt->root, path) : fd;
 }
 
-int runtime__lock(int dirfd, bool wait, struct err *e)
+/* is_in_place() - is @dirfd still one of the instances, not trash? */
+static bool is_in_place(const struct runtime *rt, int dirfd)
+{
+	struct stat above, all;
+
+	return file_fstatat(dirfd, "..", &above, 0) == 0 &&
+	       file_fstatat(store_rootfd(rt->store), "instances", &all, 0) == 0 &&
+	       above.st_ino == all.st_ino && above.st_dev == all.st_dev;
+}
+
+int runtime__lock(const struct runtime *rt, int dirfd, bool wait, struct err *e)
 {
 	auto_close int fd = file_open(dirfd, INSTANCE_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 	struct stat st;
@@ -238,8 +248,8 @@ int runtime__lock(int dirfd, bool wait, struct err *e)
 
 	if (r < 0)
 		return r == -EWOULDBLOCK ? r : err_sys(e, -r, "lock the instance");
-	/* Whoever held it before may have removed the instance: what we locked is then gone. */
-	if (fstat(fd, &st) < 0 || st.st_nlink == 0)
+	/* Whoever held it before may have removed the instance: what we locked is then gone, or trash. */
+	if (fstat(fd, &st) < 0 || st.st_nlink == 0 || !is_in_place(rt, dirfd))
 		return err_set(e, ENOENT, "the instance has just been removed");
 	return TAKE_FD(fd);
 }
@@ -247,13 +257,43 @@ int runtime__lock(int dirfd, bool wait, struct err *e)
 int runtime__lock_of(struct runtime *rt, const char *id, int dirfd, struct err *e)
 {
 	return rt->fresh_lock >= 0 && str_eq(rt->fresh_id, id) ? TAKE_FD(rt->fresh_lock) :
-								 runtime__lock(dirfd, true, e);
+								 runtime__lock(rt, dirfd, true, e);
 }
 
 const char *runtime__run_path(const char *id, char *dst)
 {
 	str_format(dst, RUN_PATH_SIZE, RUNTIME_SHIM_DIR "/%s", id);
 	return dst;
+}
+
+static const char *trash_path(const char *id, char *dst)
+{
+	str_format(dst, RUN_PATH_SIZE, RUNTIME_TRASH_DIR "/%s", id);
+	return dst;
+}
+
+void runtime__run_discard(int run_fd, int own_fd, const char *id)
+{
+	char from[RUN_PATH_SIZE], to[RUN_PATH_SIZE];
+	int r = file_lock(own_fd, true, false);
+
+	runtime__run_path(id, from);
+	trash_path(id, to);
+	if (r == 0)
+		r = file_rename(run_fd, from, run_fd, to, RENAME_NOREPLACE);
+	if (r == -ENOENT) { /* the first one makes the place */
+		file_mkdir(run_fd, RUNTIME_TRASH_DIR, 0700);
+		r = file_rename(run_fd, from, run_fd, to, RENAME_NOREPLACE);
+	}
+	if (r < 0)
+		file_remove_tree(run_fd, from, NULL);
+}
+
+void runtime__run_delete(int run_fd, const char *id)
+{
+	char path[RUN_PATH_SIZE];
+
+	file_remove_tree(run_fd, trash_path(id, path), NULL);
 }
 
 int runtime__shim(const struct runtime *rt, const char *id)

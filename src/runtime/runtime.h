@@ -5,13 +5,13 @@
  * Theory of operation. An instance is one row in the store's database (id, unique name, image, configuration
  * as JSON), a directory
  * "<store>/instances/<id>" (upper/, work/, rootfs.json, log.json, state.json) and, while it runs,
- * "<run>/shim/<id>" (spec.json, shim.json, the shim's socket, hosts, hostname, resolv.conf: written anew by
+ * "<run>/shim/<id>" (spec.json, the shim's socket, hosts, hostname, resolv.conf: written anew by
  * each start) and the level's own state in "<run>/level/<id>". The row and the directory exist from create to
  * rm. state.json is written by the shim alone, by rename: pid and start time of shim and workload, status,
  * exit code, times, restart count, health. A reader that finds "running" without a live shim calls it dead
  * and says so: nothing has to be repaired for `ps` to be right.
  *
- * The shim (runtime/shim.c) is this same program started anew, one for each instance: it owns the standard
+ * The shim (runtime/shim.c) is a fork of the command that started the instance, one for each: it owns the standard
  * streams, the log, the exit code, restarts and health checks, listens on its socket (0600, SO_PEERCRED) and
  * is a child subreaper, so that the workload is its child. It never opens the database.
  */
@@ -210,9 +210,5 @@ int runtime_sweep(struct runtime *rt, struct err *e);
 
 /* The levels, in order of preference (iso_table.c). */
 const struct iso_ops *iso_find(const char *name, struct err *e);
-
-/* shim_main() - the body of `hull shim` (not for people): descriptors and directory come from
- * instance_start(). Return: exit status. */
-int shim_main(int argc, char **argv);
 
 #endif

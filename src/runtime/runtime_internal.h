@@ -26,11 +26,16 @@ struct runtime {
  * shim. */
 #define RUNTIME_LEVEL_DIR "level"
 #define RUNTIME_SHIM_DIR  "shim"
+#define RUNTIME_TRASH_DIR                                                                                    \
+	"tmp" /* "tmp/<id>": a run directory that is being deleted, see runtime__run_discard() */
 
 /* In "<run>/shim/<id>": made by each start, memory on most machines. Also hosts, hostname and resolv.conf. */
 #define INSTANCE_SOCKET "sock"
 #define INSTANCE_SPEC   "spec.json"
 #define INSTANCE_SHIM   "shim.json"
+
+/* In the store: an instance's directory that is being deleted, see instance__trash(). */
+#define INSTANCE_TRASH "tmp/rm-"
 
 /* In an instance's directory. */
 #define INSTANCE_ROOTFS  "rootfs.json"
@@ -56,7 +61,7 @@ int runtime__dir(const struct runtime *rt, const char *id,
  * Return: descriptor; -EWOULDBLOCK when !@wait and another command has it; -ENOENT: no
  * such directory
  */
-int runtime__lock(int dirfd, bool wait, struct err *e);
+int runtime__lock(const struct runtime *rt, int dirfd, bool wait, struct err *e);
 /*
  * runtime__lock_of() - the same, waiting, of an instance that this very command may have made
  * Who has made one keeps its lock until it is started, so that no prune takes it for one that nobody wants.
@@ -66,6 +71,28 @@ int runtime__lock_of(struct runtime *rt, const char *id, int dirfd, struct err *
 /* runtime__run_path() - "shim/<id>", relative to the run directory. */
 enum { RUN_PATH_SIZE = 16 + INSTANCE_ID_SIZE };
 const char *runtime__run_path(const char *id, char *dst);
+
+/**
+ * runtime__run_discard() - the run directory is gone from where anybody looks for it, by one rename
+ * It stays locked by @own_fd, its descriptor: its owner has yet to delete it by runtime__run_delete(). Where it cannot be
+ * moved it is deleted at once.
+ */
+void runtime__run_discard(int run_fd, int own_fd, const char *id);
+void runtime__run_delete(int run_fd, const char *id); /* what was discarded; nothing is as well */
+
+/**
+ * instance__trash() - its directory @dirfd becomes trash of the store, by one rename; the caller holds its lock
+ * It stays locked by @dirfd, whoever shares that has yet to delete it by instance__trash_delete(); a sweep deletes what is not locked.
+ */
+int instance__trash(const struct runtime *rt, const char *id, int dirfd);
+void instance__trash_delete(const char *root, const char *id);
+
+/**
+ * instance__remove_ended() - remove an instance whose workload has ended, under the eyes of its shim, which then deletes the trash
+ * @in: as it was started, @dirfd its directory; @shim its shim, child of ours
+ * Return: 1: done; 0: not as it was, which is instance_remove()'s affair; -errno
+ */
+int instance__remove_ended(struct runtime *rt, struct instance *in, int dirfd, pid_t shim, struct err *e);
 
 /* runtime__shim() - connect to the instance's shim. -ENOENT, -ECONNREFUSED: there is none. */
 int runtime__shim(const struct runtime *rt, const char *id);

@@ -2,15 +2,21 @@
 /*
  * shim.c - the small process that owns one instance
  *
- * Theory of operation. instance_start() forks; the child launches the workload, writes state.json and becomes
- * this program by exec, which leaves behind whatever memory the launch needed: the workload is then a child
- * of the shim. From there on one loop serves the workload's output (log, attached clients), their input, and
- * requests on the socket. When the workload has ended, what is left of it is removed, its output read to the
- * end, and the restart policy asked. A restart, a health check, pause and resume are done by children, so
- * that this process stays as small as it began.
+ * Theory of operation. instance_start() forks; the child launches the workload, writes state.json and goes on here, as
+ * the shim: the workload is its child, and may end at any instant from then on. No exec comes in between, since
+ * that would cost a short workload more time than it runs itself. What the starter had in memory is freed
+ * when things have calmed down (on_tidy()). From there on one loop serves the workload's output (log, attached
+ * clients), their input, and requests on the socket. When the workload has ended, what is left of it is removed,
+ * its output read to the end, and the restart policy asked. A restart, a health check, pause and resume are
+ * done by children, so that this process stays as small as it began.
  *
  * Order at the end: the workload's remains go, the socket goes, state.json says "exited", clients are told. A
- * `start` that comes in between finds either a live shim or nothing in its way.
+ * `start` that comes in between finds either a live shim or nothing in its way. With --rm the starter, told, takes the
+ * instance away (end_session() in start.c); "exited" is then written only when it is not there to do so.
+ *
+ * To be gone means to be renamed, into "<run>/tmp" and "<store>/tmp". What lies there is deleted last, when nobody waits
+ * any more: freeing directories can take a disk that discards synchronously several milliseconds. Both are locked
+ * meanwhile, so that nobody else begins with it; of a shim that was killed the next sweep finds them unlocked.
  *
  * Not here: the database, mounts, anything of the image.
  */
@@ -18,6 +24,7 @@
 
 #include <malloc.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -32,9 +39,11 @@
 #include "sys/file.h"
 #include "sys/ns.h"
 #include "sys/sock.h"
+#include "sys/title.h"
 
 static const nsec_t linger_ns = 10 * NSEC_PER_SEC; /* for clients that do not take their last messages */
 static const nsec_t drain_ns = 2 * NSEC_PER_SEC;   /* for output that somebody outside holds open */
+static const nsec_t tidy_ns = 100 * NSEC_PER_MSEC; /* a workload that lives longer is worth making room for */
 
 /* What a launcher tells: the workload it made. */
 struct launched {
@@ -109,17 +118,27 @@ static void on_linger(void *arg)
 	s->loop.stop = true;
 }
 
+/* starter_removes() - is somebody there who will take the instance away once it is told? */
+static bool starter_removes(const struct shim *s)
+{
+	for (const struct shim_client *c = s->clients; c && s->config.auto_remove; c = c->next)
+		if (c->starter)
+			return true;
+	return false;
+}
+
 static void finish(struct shim *s)
 {
-	char path[RUN_PATH_SIZE];
 	int fd = s->listener.fd;
 
 	loop_remove(&s->loop, &s->listener);
 	if (fd >= 0)
 		close(fd);
-	file_remove_tree(s->run_fd, runtime__run_path(s->config.id, path), NULL);
+	runtime__run_discard(s->run_fd, s->own_fd, s->config.id);
 	s->state.status = INSTANCE_EXITED;
-	shim__save(s);
+	s->unsaved = starter_removes(s);
+	if (!s->unsaved)
+		shim__save(s);
 	s->over = true;
 	tell_exit(s, true);
 	s->end_timer.fire = on_linger;
@@ -169,8 +188,14 @@ static void workload_ended(struct shim *s, int status)
 
 	shim__health_stop(s);
 	loop_timer_off(&s->loop, &s->stop_timer);
-	launch_remove(s->config.level, s->config.levels, s->config.id, &oom_kills, NULL);
-	malloc_trim(0);
+	if (s->iso) /* its files into our own directory, with which they go */
+		launch_end(s->iso, s->restart.policy == RESTART_NO ? s->own_fd : -1, &oom_kills, NULL);
+	else
+		launch_remove(s->config.level, s->config.levels, s->config.id, &oom_kills, NULL);
+	iso_free(s->iso);
+	s->iso = NULL;
+	if (s->restart.policy != RESTART_NO)
+		malloc_trim(0);
 	s->exited = true;
 	s->state.exit_code = child_exit_code(status);
 	s->state.oom_killed = oom_kills > 0;
@@ -443,9 +468,20 @@ void shim__reload(struct shim *s)
 
 /* --- beginning --------------------------------------------- */
 
-static bool is_open(int fd)
+/* on_tidy() - the starter's memory is given back, and what the launch took of ours. */
+static void on_tidy(void *arg)
 {
-	return SYS2(SYS_fcntl, fd, F_GETFD) >= 0;
+	/* Of the stack what lies well below us; the kernel keeps twice as much below a stack free of anything else. */
+	enum { STACK_KEPT = 8 << 10, STACK_FREED = 512 << 10, PAGE = 4096 };
+	struct shim *s = arg;
+	char here;
+	uintptr_t end = ((uintptr_t)&here - STACK_KEPT) & ~(uintptr_t)(PAGE - 1);
+
+	if (s->forget)
+		s->forget(s->forget_arg);
+	s->forget = NULL;
+	malloc_trim(0);
+	madvise((void *)(end - STACK_FREED), STACK_FREED, MADV_DONTNEED);
 }
 
 static int watch_children(struct shim *s)
@@ -455,34 +491,15 @@ static int watch_children(struct shim *s)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigprocmask(SIG_SETMASK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	s->sigchld = (struct loop_source){ .fd = -1, .ready = on_sigchld, .arg = s };
 	return fd < 0 ? -errno : loop_add(&s->loop, &s->sigchld, fd, EPOLLIN);
 }
 
-/* take_argv() - "shim ID PID START STARTED": what changes with each start. */
-static int take_argv(struct shim *s, char **argv)
+static void take_starter(struct shim *s, int fd)
 {
-	uint64_t pid, start, started;
-	int64_t shim_start = proc_start_time(getpid());
-
-	if (str_to_u64(argv[2], &pid) < 0 || str_to_u64(argv[3], &start) < 0 ||
-	    str_to_u64(argv[4], &started) < 0)
-		return -EINVAL;
-	s->state.status = INSTANCE_RUNNING;
-	s->state.pid = (pid_t)pid;
-	s->state.pid_start = start;
-	s->state.started_ns = (nsec_t)started;
-	s->state.shim_pid = getpid();
-	s->state.shim_start = shim_start < 0 ? 0 : (uint64_t)shim_start;
-	s->started_mono = time_now_ns(CLOCK_MONOTONIC);
-	return 0;
-}
-
-static void take_starter(struct shim *s)
-{
-	if (shim__client_add(s, SHIM_FD_STARTER, true) < 0)
+	if (shim__client_add(s, fd, true) < 0)
 		return;
 	/* Its request to be attached is the first message, and there already: no output may be read before
 	 * it. */
@@ -491,27 +508,24 @@ static void take_starter(struct shim *s)
 		shim__send(s->clients, PROTO_STARTED, NULL, 0);
 }
 
-static int begin(struct shim *s, char **argv)
+static int begin(struct shim *s, struct shim_start *from)
 {
-	struct streams given = STREAMS_NONE;
 	int r;
 
-	for (int i = 0; i < 3;
-	     i++) /* before anything is opened, which would get the number of an absent one */
-		given.mine[i] = is_open(SHIM_FD_STDIN + i) ? SHIM_FD_STDIN + i : -1;
-	s->dirfd = SHIM_FD_DIR;
-	s->own_fd = SHIM_FD_RUN;
-	fd_cloexec_from(SHIM_FD_DIR);
-	r = shim_config_read(&s->config, s->own_fd, NULL);
-	if (r >= 0)
-		r = take_argv(s, argv);
-	if (r < 0)
-		return r;
-	s->run_fd = file_open(AT_FDCWD, s->config.run_root, O_RDONLY | O_DIRECTORY, 0);
+	s->config = from->config;
+	s->state = from->state;
+	s->iso = from->iso;
+	s->dirfd = from->dirfd;
+	s->own_fd = from->own_fd;
+	s->run_fd = from->run_fd;
+	s->forget = from->forget;
+	s->forget_arg = from->forget_arg;
+	s->started_mono = time_now_ns(CLOCK_MONOTONIC);
 	logfile_init(&s->log, s->dirfd, s->config.log_max_size, s->config.log_max_files);
 	s->restart = (struct restart){ .policy = s->config.restart, .max_tries = s->config.restart_max };
 	s->restart_timer = (struct loop_timer){ .fire = on_restart, .arg = s };
 	s->stop_timer = (struct loop_timer){ .fire = on_stop_timeout, .arg = s };
+	s->tidy_timer = (struct loop_timer){ .fire = on_tidy, .arg = s };
 	s->end_timer.arg = s;
 	s->task = (struct loop_source){ .fd = -1, .ready = on_task, .arg = s };
 	s->launcher = (struct loop_source){ .fd = -1, .ready = on_launcher, .arg = s };
@@ -519,33 +533,32 @@ static int begin(struct shim *s, char **argv)
 	s->listener = (struct loop_source){ .fd = -1, .ready = shim__client_accept, .arg = s };
 	r = loop_init(&s->loop);
 	if (r >= 0)
-		r = loop_add(&s->loop, &s->listener, SHIM_FD_LISTEN, EPOLLIN);
+		r = loop_add(&s->loop, &s->listener, from->listener, EPOLLIN);
 	if (r >= 0)
 		r = watch_children(s);
 	if (r >= 0)
-		r = shim__streams_take(s, &given);
+		r = shim__streams_take(s, &from->streams);
 	if (r < 0)
 		return r;
-	take_starter(s);
+	take_starter(s, from->starter);
+	loop_timer_set(&s->loop, &s->tidy_timer, tidy_ns);
 	shim__health_start(s);
 	reap(s);
 	return 0;
 }
 
 /* give_up() - the workload runs and nobody can look after it: it ends, and the starter hears why. */
-static void give_up(struct shim *s, int code)
+static void give_up(struct shim *s, int starter, int code)
 {
 	struct msg_failed m = { .code = 125 };
 
 	err_sys(&m.e, code, "its shim could not begin");
-	if (s->config.id && s->state.pid) {
-		launch_remove(s->config.level, s->config.levels, s->config.id, NULL, NULL);
-		s->state.status = INSTANCE_EXITED;
-		s->state.exit_code = m.code;
-		s->state.error = strdup(m.e.text);
-		shim__save(s);
-	}
-	frame_send(SHIM_FD_STARTER, PROTO_FAILED, &m, sizeof(m), -1, false);
+	launch_end(s->iso, -1, NULL, NULL);
+	s->state.status = INSTANCE_EXITED;
+	s->state.exit_code = m.code;
+	s->state.error = strdup(m.e.text);
+	shim__save(s);
+	frame_send(starter, PROTO_FAILED, &m, sizeof(m), -1, false);
 }
 
 /* remove_instance() - --rm, and whoever started it is not there to do it: become `hull rm`. */
@@ -555,30 +568,35 @@ static void remove_instance(struct shim *s)
 			 "rm",   "-v",     s->config.id,   NULL };
 	const int none[3] = { -1, -1, -1 };
 
+	if (s->unsaved)
+		shim__save(s);
 	fd_close(&s->dirfd);
 	child_spawn("/proc/self/exe", argv, none, NULL);
 }
 
-int shim_main(int argc, char **argv)
+int shim_run(struct shim_start *from)
 {
 	static struct shim s;
+	char title[16 + INSTANCE_ID_SIZE];
 	int r;
 
-	if (argc != 5)
-		return 2;
 	signal(SIGPIPE, SIG_IGN);
 	mallopt(M_MMAP_THRESHOLD, 64 << 10);
 	mallopt(M_TRIM_THRESHOLD, 64 << 10);
 	mallopt(M_TOP_PAD, 0);
 	prctl(PR_SET_NAME, "hull-shim");
-	r = begin(&s, argv);
+	str_format(title, sizeof(title), "hull shim %s", from->config.id);
+	title_set(title);
+	r = begin(&s, from);
 	if (r < 0) {
-		give_up(&s, -r);
+		give_up(&s, from->starter, -r);
 		return 1;
 	}
-	malloc_trim(0);
 	r = loop_run(&s.loop);
-	if (r >= 0 && s.config.auto_remove && !s.removed)
+	runtime__run_delete(s.run_fd, s.config.id);
+	if (s.removed)
+		instance__trash_delete(s.config.root, s.config.id);
+	else if (r >= 0 && s.config.auto_remove)
 		remove_instance(&s);
 	return r < 0;
 }

@@ -12,17 +12,23 @@
 #include "runtime/shim_config.h"
 #include "runtime/state.h"
 
-/* Where a shim finds what its starter left it, across exec. Absent ones are closed. */
-enum {
-	SHIM_FD_DIR = 3,
-	SHIM_FD_RUN,
-	SHIM_FD_LISTEN,
-	SHIM_FD_STARTER,
-	SHIM_FD_STDIN,
-	SHIM_FD_STDOUT,
-	SHIM_FD_STDERR,
-	SHIM_FD_END
+/*
+ * What the process that has just launched the workload becomes the shim with: the shim takes all of it. No descriptor but these and
+ * the workload's own is open any more.
+ */
+struct shim_start {
+	struct shim_config config;
+	struct state state;     /* as written */
+	struct streams streams; /* settled */
+	struct iso *iso;
+	int dirfd, own_fd, run_fd; /* as in struct shim */
+	int listener, starter;
+	void (*forget)(void *arg); /* frees what the starter had in memory; called when there is time */
+	void *forget_arg;
 };
+
+/* shim_run() - be the shim until the instance has ended for good. Return: exit status. */
+int shim_run(struct shim_start *from);
 
 enum { SHIM_CLIENTS_MAX = 128 };
 
@@ -52,9 +58,10 @@ struct shim {
 	struct state state;
 	struct restart restart;
 	struct logfile log;
-	int dirfd;                                        /* the instance's directory */
-	int own_fd;                                       /* "<run>/shim/<id>" */
-	int run_fd;                                       /* the run directory */
+	struct iso *iso; /* owned; the first workload, as launched; else NULL */
+	int dirfd;       /* the instance's directory */
+	int own_fd;      /* "<run>/shim/<id>"; at the end "<run>/tmp/<id>" */
+	int run_fd;      /* the run directory */
 	struct loop_source listener, sigchld, out[2], in; /* their fds are owned */
 	char *in_pending; /* owned; standard input that did not fit into the pipe */
 	size_t in_len, in_done;
@@ -64,9 +71,12 @@ struct shim {
 	bool exited;   /* the workload has; its output may not have ended */
 	bool stopping; /* a person wants it to end: no restart */
 	bool over;     /* for good; only messages are still on their way */
-	bool removed;  /* the starter has removed the instance */
+	bool removed; /* the starter has moved the instance to the store's trash: what is left is to delete it */
+	bool unsaved; /* how it ended is not in state.json, because the instance is about to go */
 	nsec_t started_mono;
-	struct loop_timer stop_timer, restart_timer, end_timer, health_timer;
+	struct loop_timer stop_timer, restart_timer, end_timer, health_timer, tidy_timer;
+	void (*forget)(void *arg); /* see struct shim_start; NULL afterwards */
+	void *forget_arg;
 	struct loop_source task, check, launcher; /* children at work; fds are owned */
 	struct streams next_streams;              /* those of the launcher's workload */
 	bool pausing;                             /* what the task does; else it resumes */

@@ -53,7 +53,7 @@ static void put_log(struct json_out *o, const json_t *config)
 	json_put_u64(o, "logMaxFiles", str_eq(instance__str(log, NULL, "Type"), "none") ? 0 : n);
 }
 
-int shim_config_write(const struct runtime *rt, const struct instance *in, int run_fd, struct err *e)
+static int make_text(const struct runtime *rt, const struct instance *in, struct buf *b, struct err *e)
 {
 	auto_free char *dir = runtime__path(rt, in->id);
 	char run_dir[RUN_PATH_SIZE];
@@ -61,8 +61,7 @@ int shim_config_write(const struct runtime *rt, const struct instance *in, int r
 		     *host = json_object_get(in->config, "HostConfig");
 	const char *sig = instance__str(config, NULL, "StopSignal");
 	const json_t *timeout = json_object_get(config, "StopTimeout");
-	auto_fini(buf) struct buf b = { 0 };
-	struct json_out out = { .to = &b }, *o = &out;
+	struct json_out out = { .to = b }, *o = &out;
 	int r;
 
 	json_put_open(o, NULL, '{');
@@ -86,9 +85,16 @@ int shim_config_write(const struct runtime *rt, const struct instance *in, int r
 	put_log(o, in->config);
 	put_health(o, config);
 	json_put_close(o, '}');
-	r = dir ? buf_finish(&b) : -ENOMEM;
-	return r < 0 ? err_sys(e, -r, INSTANCE_SHIM) :
-		       file_replace(run_fd, INSTANCE_SHIM, buf_str(&b), b.len, 0600, false, e);
+	r = dir ? buf_finish(b) : -ENOMEM;
+	return r < 0 ? err_sys(e, -r, INSTANCE_SHIM) : 0;
+}
+
+int shim_config_write(const struct runtime *rt, const struct instance *in, int run_fd, struct err *e)
+{
+	auto_fini(buf) struct buf b = { 0 };
+	int r = make_text(rt, in, &b, e);
+
+	return r < 0 ? r : file_replace(run_fd, INSTANCE_SHIM, buf_str(&b), b.len, 0600, false, e);
 }
 
 static char *dup_str(const struct json_at *at, const char *key)
@@ -160,20 +166,33 @@ static void read_all(struct shim_config *c, const struct json_at *root)
 	read_health(c, root);
 }
 
-int shim_config_read(struct shim_config *c, int run_fd, struct err *e)
+static int read_text(struct shim_config *c, const struct buf *b, struct err *e)
 {
-	auto_fini(buf) struct buf b = { 0 };
 	auto_fini(arena) struct arena a = { 0 };
 	struct json_doc doc = { .arena = &a, .e = e };
-	int r = file_slurp_at(run_fd, INSTANCE_SHIM, &b, INSTANCE_TEXT_MAX);
-	struct json_at root;
+	struct json_at root = json_parse(&doc, buf_str(b), b->len);
+	int r;
 
-	if (r < 0)
-		return err_sys(e, -r, INSTANCE_SHIM);
-	root = json_parse(&doc, buf_str(&b), b.len);
 	read_all(c, &root);
 	r = json_finish(&doc);
 	return r < 0 ? err_wrap(e, r, INSTANCE_SHIM) : 0;
+}
+
+int shim_config_make(struct shim_config *c, const struct runtime *rt, const struct instance *in,
+		     struct err *e)
+{
+	auto_fini(buf) struct buf b = { 0 };
+	int r = make_text(rt, in, &b, e);
+
+	return r < 0 ? r : read_text(c, &b, e);
+}
+
+int shim_config_read(struct shim_config *c, int run_fd, struct err *e)
+{
+	auto_fini(buf) struct buf b = { 0 };
+	int r = file_slurp_at(run_fd, INSTANCE_SHIM, &b, INSTANCE_TEXT_MAX);
+
+	return r < 0 ? err_sys(e, -r, INSTANCE_SHIM) : read_text(c, &b, e);
 }
 
 void shim_config_fini(struct shim_config *c)

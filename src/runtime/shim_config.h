@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shim_config.h - shim.json: what a shim must know of its instance, since it never opens the database */
+/* shim_config.h - what a shim must know of its instance, since it never opens the database; shim.json tells it of changes */
 #ifndef RUNTIME_SHIM_CONFIG_H
 #define RUNTIME_SHIM_CONFIG_H
 
@@ -22,7 +22,10 @@ struct shim_config {
 	} health;
 };
 
-/* shim_config_write() - from an instance's configuration to "shim.json" in its run directory @run_fd. */
+/* shim_config_make() - from an instance's configuration. @c is {0}; shim_config_fini() it, also after a failure. */
+int shim_config_make(struct shim_config *c, const struct runtime *rt, const struct instance *in,
+		     struct err *e);
+/* shim_config_write() - the same to "shim.json" in its run directory @run_fd, for shim_config_read(). */
 int shim_config_write(const struct runtime *rt, const struct instance *in, int run_fd, struct err *e);
 int shim_config_read(struct shim_config *c, int run_fd, struct err *e); /* @c is {0}; shim_config_fini() it */
 void shim_config_fini(struct shim_config *c);

@@ -2,10 +2,9 @@
 /*
  * start.c - from an instance to its shim
  *
- * Under the instance's lock: root file system, specification and shim.json are made; then fork. The child
- * launches the workload, writes state.json and becomes the shim by exec, so that the workload already runs
- * while the shim is still loaded. The pair of sockets the two have in common carries the outcome, and
- * afterwards the attached session: nobody has to connect.
+ * Under the instance's lock: root file system, specification and the shim's configuration are made; then fork. The
+ * child launches the workload, writes state.json and goes on as the shim (shim.c). The pair of sockets the two
+ * have in common carries the outcome, and afterwards the attached session: nobody has to connect.
  *
  * Killed at any instant: before the child has written state.json the workload, if any, is found by its
  * level's state and removed by the next start, rm or sweep; afterwards it is the running instance it says it
@@ -36,8 +35,7 @@
 #include "sys/ns.h"
 #include "sys/path.h"
 #include "sys/sock.h"
-
-enum { FD_ABOVE = 32 }; /* where descriptors wait while the fixed numbers are dealt */
+#include "sys/title.h"
 
 struct starting {
 	struct runtime *rt;
@@ -46,6 +44,7 @@ struct starting {
 	char *run_dir;                /* owned */
 	int dirfd, own, lock, rootfs; /* owned; @own: "<run>/shim/<id>" */
 	struct buf spec;
+	struct shim_config shim;
 };
 
 static void starting_fini(struct starting *st)
@@ -58,34 +57,10 @@ static void starting_fini(struct starting *st)
 	fd_close(&st->lock);
 	fd_close(&st->dirfd);
 	buf_fini(&st->spec);
+	shim_config_fini(&st->shim);
 }
 
 /* --- the child, until it is the shim --------------------------------------------- */
-
-/*
- * forget_call() - our command line and environment leave this process's memory
- * A workload with --init has a process of ours as its first, whose /proc/1/cmdline anybody inside can read.
- */
-static void forget_call(void)
-{
-	static char *none[] = { NULL };
-	auto_fini(buf) struct buf stat = { 0 };
-	uint64_t at[4] = { 0 }; /* arg_start, arg_end, env_start, env_end: fields 48 to 51 */
-	const char *p;
-
-	environ = none;
-	p = file_slurp_at(AT_FDCWD, "/proc/self/stat", &stat, 4096) < 0 ? NULL : strrchr(buf_str(&stat), ')');
-	for (int field = 2; p && field < 51; field++) {
-		p = strchr(p + 1, ' ');
-		if (p && field >= 47)
-			at[field - 47] = strtoull(p, NULL, 10);
-	}
-	for (int i = 0; i < 4 && p; i += 2)
-		if (at[i] && at[i + 1] > at[i])
-			memset((void *)(uintptr_t)at[i], 0, at[i + 1] - at[i]);
-	if (p && at[1] - at[0] > sizeof("hull-init"))
-		memcpy((void *)(uintptr_t)at[0], "hull-init", sizeof("hull-init"));
-}
 
 static int null_stdio(void)
 {
@@ -104,45 +79,26 @@ static int listen_shim(const struct starting *st, struct err *e)
 	return fd < 0 ? err_sys(e, -fd, "%s/" INSTANCE_SOCKET, st->run_dir) : fd;
 }
 
-/* deal_fds() - @fd[i] becomes number SHIM_FD_DIR + i, open across exec. */
-static int deal_fds(int fd[SHIM_FD_END - SHIM_FD_DIR])
+static int by_number(const void *a, const void *b)
 {
-	int r = 0;
-
-	for (int i = 0; i < SHIM_FD_END - SHIM_FD_DIR; i++)
-		if (fd[i] >= 0)
-			fd[i] = (int)SYS3(SYS_fcntl, fd[i], F_DUPFD_CLOEXEC, FD_ABOVE);
-	for (int i = 0; i < SHIM_FD_END - SHIM_FD_DIR && r >= 0; i++) {
-		if (fd[i] >= 0)
-			r = fd_dup_to(fd[i], SHIM_FD_DIR + i, false);
-		else
-			SYS1(SYS_close, SHIM_FD_DIR + i);
-	}
-	return r;
+	return *(const int *)a - *(const int *)b;
 }
 
-static int become_shim(const struct starting *st, const struct launch *l, int listener, int sock,
-		       const struct streams *streams, const struct state *state, struct err *e)
+/*
+ * keep_only() - close all that the starter had open but standard streams and @fd
+ * Its database, its lists, its end of the pair: what the shim held would outlive the command.
+ */
+static void keep_only(int *fd, size_t n)
 {
-	int fd[SHIM_FD_END - SHIM_FD_DIR] = {
-		st->dirfd, st->own, listener, sock, streams->mine[0], streams->mine[1], streams->mine[2],
-	};
-	char pid[16], start[24], started[24];
-	char *argv[] = { "hull", "shim", (char *)(uintptr_t)st->in.id, pid, start, started, NULL };
-	char *env[] = { NULL };
-	sigset_t chld;
-	int r;
+	int from = 3;
 
-	str_format(pid, sizeof(pid), "%d", (int)l->pid);
-	str_format(start, sizeof(start), "%llu", (unsigned long long)l->start_time);
-	str_format(started, sizeof(started), "%lld", (long long)state->started_ns);
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	sigprocmask(SIG_SETMASK, &chld, NULL);
-	r = deal_fds(fd);
-	if (r >= 0)
-		r = (int)SYS3(SYS_execve, "/proc/self/exe", argv, env);
-	return err_sys(e, -r, "start the shim");
+	qsort(fd, n, sizeof(*fd), by_number);
+	for (size_t i = 0; i < n; i++) {
+		if (fd[i] > from)
+			SYS3(SYS_close_range, from, fd[i] - 1, 0);
+		from = fd[i] >= from ? fd[i] + 1 : from;
+	}
+	fd_close_from(from);
 }
 
 static int launch_first(const struct starting *st, struct launch *l, struct streams *streams,
@@ -159,7 +115,7 @@ static int launch_first(const struct starting *st, struct launch *l, struct stre
 	state->status = INSTANCE_RUNNING;
 	state->pid = l->pid;
 	state->pid_start = l->start_time;
-	state->shim_pid = getpid(); /* exec changes neither */
+	state->shim_pid = getpid();
 	state->shim_start = own < 0 ? 0 : (uint64_t)own;
 	state->started_ns = time_now_ns(CLOCK_REALTIME);
 	r = state_write(st->dirfd, state, e);
@@ -182,7 +138,37 @@ static void say_failed(const struct starting *st, int sock, int code, const stru
 	frame_send(sock, PROTO_FAILED, &m, sizeof(m), -1, false);
 }
 
-static _Noreturn void child(const struct starting *st, int sock)
+/* forget() - what the starter had in memory for this. */
+static void forget(void *arg)
+{
+	starting_fini(arg);
+}
+
+/* go_on() - as the shim: all of @st that it needs becomes its own. */
+static _Noreturn void go_on(struct starting *st, struct iso *iso, const struct streams *streams,
+			    const struct state *state, int listener, int sock)
+{
+	struct shim_start s = {
+		.config = st->shim,
+		.state = *state,
+		.streams = *streams,
+		.iso = iso,
+		.dirfd = TAKE_FD(st->dirfd),
+		.own_fd = TAKE_FD(st->own),
+		.run_fd = st->rt->run_fd,
+		.listener = listener,
+		.starter = sock,
+		.forget = forget,
+		.forget_arg = st,
+	};
+
+	st->shim = (struct shim_config){ 0 };
+	fd_close(&st->rootfs);
+	fd_close(&st->lock); /* the starter has it as long as it needs it */
+	_exit(shim_run(&s));
+}
+
+static _Noreturn void child(struct starting *st, int sock)
 {
 	struct launch l = {
 		.id = st->in.id,
@@ -193,18 +179,20 @@ static _Noreturn void child(const struct starting *st, int sock)
 		.rootfs_fd = st->rootfs,
 		.spec_text = buf_str(&st->spec),
 		.spec_len = st->spec.len,
-		.pidfd = -1,
 		.tty = instance__bool(st->in.config, "Config", "Tty"),
 	};
+	int keep[] = { st->dirfd, st->own, st->lock, st->rootfs, st->rt->run_fd, sock };
 	const char *pairs[] = { "name", st->in.name, "image", st->in.image };
 	struct streams streams = STREAMS_NONE;
 	struct state state = { 0 };
 	struct err e = { 0 };
 	int code = 125, listener, r;
 
+	keep_only(keep, sizeof(keep) / sizeof(keep[0]));
 	l.streams = &streams;
 	if (instance__bool(st->in.config, "HostConfig", "Init"))
-		forget_call();
+		title_set(
+			"hull-init"); /* its first process is one of ours: anybody inside may read /proc/1 */
 	setsid();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	r = null_stdio();
@@ -212,10 +200,10 @@ static _Noreturn void child(const struct starting *st, int sock)
 	r = listener < 0 ? listener : launch_first(st, &l, &streams, &state, &code, &e);
 	if (r >= 0) {
 		event__append(st->rt->run_fd, "container", "start", st->in.id, pairs, 2);
-		become_shim(st, &l, listener, sock, &streams, &state, &e);
+		go_on(st, l.iso, &streams, &state, listener, sock);
 	}
-	if (l.pid > 0)
-		launch_remove(l.level, l.levels, l.id, NULL, NULL);
+	if (l.iso)
+		launch_end(l.iso, -1, NULL, NULL);
 	say_failed(st, sock, code, &e);
 	_exit(1);
 }
@@ -275,6 +263,15 @@ static int make_run_dir(struct starting *st, struct err *e)
 	return 0;
 }
 
+/* put_spec() - for restarts, health checks and `update`, into a directory that nobody reads before we are done. */
+static int put_spec(const struct starting *st, struct err *e)
+{
+	auto_close int fd = file_open(st->own, INSTANCE_SPEC, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	int r = fd < 0 ? fd : file_write(fd, buf_str(&st->spec), st->spec.len);
+
+	return r < 0 ? err_sys(e, -r, "%s/" INSTANCE_SPEC, st->run_dir) : 0;
+}
+
 static int prepare(struct starting *st, const struct instance_streams *io, struct err *e)
 {
 	struct winsize w = session_size(io);
@@ -304,8 +301,8 @@ static int prepare(struct starting *st, const struct instance_streams *io, struc
 	if (r >= 0)
 		r = names_write(st->own, st->in.config, e);
 	if (r >= 0)
-		r = file_replace(st->own, INSTANCE_SPEC, buf_str(&st->spec), st->spec.len, 0600, false, e);
-	return r >= 0 ? shim_config_write(st->rt, &st->in, st->own, e) : r;
+		r = put_spec(st, e);
+	return r >= 0 ? shim_config_make(&st->shim, st->rt, &st->in, e) : r;
 }
 
 /* open_locked() - the instance as it is once nobody else changes it. Return: 1 when it runs already. */
@@ -412,20 +409,26 @@ static pid_t spawn(struct starting *st, const struct instance_streams *io, int *
 	return pid;
 }
 
-/* end_session() - what an attached start has left to do. */
-static int end_session(struct runtime *rt, const char *id, int *sock, pid_t shim, const struct session *s,
-		       struct err *e)
+/*
+ * end_session() - what an attached start has left to do
+ * When the shim has only trash left to delete nobody waits for that. Else it has nothing left to do at all, and no process of
+ * ours stays behind.
+ */
+static int end_session(struct starting *st, int *sock, pid_t shim, const struct session *s, struct err *e)
 {
-	int r = 0;
+	int r = s->remove ? instance__remove_ended(st->rt, &st->in, st->dirfd, shim, e) : 0;
 
-	if (s->remove) {
-		r = instance_remove(rt, id, false, true, e);
-		if (r == -ENOENT)
-			r = 0;
+	if (r > 0) {
 		frame_send(*sock, PROTO_REMOVED, NULL, 0, -1, false);
+		fd_close(sock);
+		return 0;
+	}
+	if (s->remove && r == 0) {
+		r = instance_remove(st->rt, st->in.id, false, true, e);
+		r = r == -ENOENT ? 0 : r;
 	}
 	fd_close(sock);
-	child_wait(shim); /* it has nothing left to do; no process of ours stays behind */
+	child_wait(shim);
 	return r;
 }
 
@@ -484,7 +487,7 @@ int instance_start(struct runtime *rt, const char *id, const struct instance_str
 	if (r == -EPIPE)
 		return last_code(rt, st.in.id, ret_code, e);
 	*ret_code = s.code;
-	return r == 0 ? end_session(rt, st.in.id, &sock, shim, &s, e) : r;
+	return r == 0 ? end_session(&st, &sock, shim, &s, e) : r;
 }
 
 int instance_attach(struct runtime *rt, const char *id, const struct instance_streams *io, int *ret_code,

@@ -255,6 +255,57 @@ no_sleeper() { ! pgrep -af "^sh -c : $HULL_TMP"; }
 
 dead() { [ "$("$HULL" inspect -f '{{.State.Status}}' "$1")" = dead ]; }
 
+# no_trash: nothing that is yet to be deleted
+no_trash() { [ -z "$(ls -A "$HULL_ROOT/tmp" "$HULL_RUN_ROOT/tmp" | grep -v :)" ]; }
+
+@test "run --rm: gone when it returns, and the bytes soon after" {
+	local i
+	for i in $(seq 20); do
+		[ "$("$HULL" run --rm --name once busybox:1 sh -c 'mkdir -p /a/b/c; echo x >/a/b/c/d; echo once')" = once ]
+		[ -z "$(ls "$HULL_ROOT/instances" "$HULL_RUN_ROOT/shim" | grep -v :)" ]
+		[ "$(ls "$HULL_RUN_ROOT/level")" = @seccomp ]
+	done
+	[ -z "$("$HULL" ps -aq)" ]
+	wait_for no_trash
+	! pgrep -f "^hull shim"
+}
+
+@test "run --rm: its client killed while it runs, the shim removes it" {
+	local client
+	"$HULL" run --rm --name left busybox:1 sleep 0.5 &
+	client=$!
+	wait_for running left
+	kill -9 "$client"
+	wait_for gone left
+	wait_for no_trash
+	[ -z "$(ls "$HULL_ROOT/instances" "$HULL_RUN_ROOT/shim" | grep -v :)" ]
+}
+
+running() { [ "$("$HULL" inspect -f '{{.State.Status}}' "$1")" = running ]; }
+gone() { [ -z "$("$HULL" ps -aq --filter "name=$1")" ]; }
+
+@test "what a shim was killed over is deleted by the next command, what a live one deletes is left to it" {
+	local id holder
+	need flock
+	id=$(printf '%064d' 7)
+	mkdir -p "$HULL_ROOT/tmp/rm-$id/upper/a" "$HULL_RUN_ROOT/tmp/$id"
+	touch "$HULL_ROOT/tmp/rm-$id/upper/a/b" "$HULL_RUN_ROOT/tmp/$id/spec.json"
+	(exec 8<"$HULL_ROOT/tmp/rm-$id" 9<"$HULL_RUN_ROOT/tmp/$id" && flock 8 && flock 9 && exec sleep 1000 3>&-) &
+	holder=$!
+	wait_for not flock -n "$HULL_RUN_ROOT/tmp/$id" true
+	"$HULL" system prune -f
+	[ -e "$HULL_ROOT/tmp/rm-$id/upper/a/b" ]
+	[ -e "$HULL_RUN_ROOT/tmp/$id/spec.json" ]
+	kill -9 "$holder"
+	wait_for flock -n "$HULL_RUN_ROOT/tmp/$id" flock -n "$HULL_ROOT/tmp/rm-$id" true
+	"$HULL" ps
+	[ ! -e "$HULL_ROOT/tmp/rm-$id" ]
+	"$HULL" system prune -f
+	no_trash
+}
+
+not() { ! "$@"; }
+
 @test "a root file system removed underneath is named, stopped or running" {
 	local part dir
 	for part in upper work rootfs.json; do
@@ -334,7 +385,7 @@ dead() { [ "$("$HULL" inspect -f '{{.State.Status}}' "$1")" = dead ]; }
 		"$HULL" rmi "par:$i"
 	done
 	[ "$(find "$HULL_ROOT/layers" -name '*.erofs' | wc -l)" = 1 ]
-	[ -z "$(ls "$HULL_ROOT/tmp")" ]
+	wait_for no_trash
 	works
 }
 
