@@ -141,6 +141,18 @@ void vdev_set_features(struct vdev *d, uint64_t features)
 	unlock(d);
 }
 
+void vdev_set_features_word(struct vdev *d, uint32_t word, uint32_t v)
+{
+	lock(d);
+	if ((d->status & VDEV_S_FEATURES_OK) || (word > 1 && v != 0))
+		d->n_ignored++; /* words beyond are of no feature; a driver may write zero there */
+	else if (word == 0)
+		d->wanted = (d->wanted & ~0xffffffffULL) | v;
+	else if (word == 1)
+		d->wanted = (d->wanted & 0xffffffffULL) | ((uint64_t)v << 32);
+	unlock(d);
+}
+
 /* Spec: virtio 1.2 §2.2.2: FEATURES_OK stays off for a set that the device cannot work with; §6.1: VERSION_1 is one */
 static bool features_ok(const struct vdev *d, uint64_t features)
 {

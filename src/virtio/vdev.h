@@ -128,8 +128,9 @@ void vdev_fini(struct vdev *d);
 
 void vdev_config_read(struct vdev *d, unsigned off, void *dst, unsigned len);
 void vdev_config_write(struct vdev *d, unsigned off, const void *src, unsigned len);
-/* vdev_set_features() - before FEATURES_OK only. */
+/* vdev_set_features() - before FEATURES_OK only; vdev_set_features_word() - 32 bits of them: @word 0, 1. */
 void vdev_set_features(struct vdev *d, uint64_t features);
+void vdev_set_features_word(struct vdev *d, uint32_t word, uint32_t v);
 /* vdev_set_status() - the driver writes the status register; 0 resets. Follows §3.1.1's order, refuses the rest. */
 void vdev_set_status(struct vdev *d, uint8_t status);
 /* The layout of queue @i. Writes count from FEATURES_OK to DRIVER_OK, and not while the queue is enabled. */
