@@ -36,7 +36,7 @@ CPPFLAGS += -iquote src -iquote include -iquote $(B) -D_GNU_SOURCE -D_FILE_OFFSE
 	    -DOPENSSL_SUPPRESS_DEPRECATED
 ALL_CFLAGS = -std=gnu17 $(WARN) -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections -MMD -MP \
 	     $(CPPFLAGS) $(CFLAGS) $(EXTRA)
-LIBS    := -lseccomp -ljansson -lsqlite3 -lcrypto -lzstd -lz -llzma -lm
+LIBS    := -lseccomp -ljansson -lsqlite3 -lcrypto -lzstd -lz -llzma -llz4 -lm
 LINK    ?= -static-pie
 STATIC  := $(filter -static%,$(LINK))
 MAINOBJ := $(B)/obj/cmd/main.o $(if $(STATIC),$(B)/obj/cmd/static.o $(B)/obj/cmd/entry.o)

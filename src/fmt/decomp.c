@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fmt/decomp.h"
 
+#include <lz4.h>
 #include <lzma.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,7 +12,12 @@
 #include "base/err.h"
 #include "base/guard.h"
 
-enum { OUT_BYTES = 256 << 10 };
+enum {
+	OUT_BYTES = 256 << 10,
+	LZ4_MAGIC = 0x184c2102,
+	LZ4_BLOCK_BYTES = 8 << 20, /* what a block decodes to, at most */
+	LZ4_WORD = 4,              /* bytes of a magic number, of a block's length */
+};
 
 struct decomp;
 
@@ -28,6 +34,14 @@ struct decomp_ops {
 	void (*close)(struct decomp *d);
 };
 
+/* Blocks are decoded whole. @in has room for the longest, @out for what it becomes; both come with the first block. */
+struct lz4 {
+	uint8_t *in, *out; /* owned */
+	uint8_t word[LZ4_WORD];
+	uint32_t have_word, want, have; /* bytes of @word; of the block: its length, what is there */
+	uint32_t out_at, out_len;       /* what is decoded and not yet handed on */
+};
+
 struct decomp {
 	const struct decomp_ops *ops; /* NULL: plain bytes pass through */
 	struct source from;
@@ -40,6 +54,7 @@ struct decomp {
 		z_stream gz;
 		ZSTD_DStream *zstd;
 		lzma_stream xz;
+		struct lz4 lz4;
 	} u;
 	uint8_t out[OUT_BYTES];
 };
@@ -149,10 +164,107 @@ static void xz_close(struct decomp *d)
 	lzma_end(&d->u.xz);
 }
 
+static int lzma_open(struct decomp *d)
+{
+	d->u.xz = (lzma_stream)LZMA_STREAM_INIT;
+	return lzma_alone_decoder(&d->u.xz, DECOMP_XZ_MEM_MAX) == LZMA_OK ? 0 : -ENOMEM;
+}
+
+/* --- lz4, the legacy frame: a magic number, then blocks of a length and its bytes until the input ends -------- */
+
+static int lz4_open(struct decomp *d)
+{
+	memset(&d->u.lz4, 0, sizeof(d->u.lz4));
+	return 0;
+}
+
+static void lz4_close(struct decomp *d)
+{
+	free(d->u.lz4.in);
+	free(d->u.lz4.out);
+}
+
+/* take() - from the input to @to, which has @have of @want bytes. Return: true when it has them all */
+static bool take(struct decomp *d, uint8_t *to, uint32_t *have, uint32_t want)
+{
+	size_t n = want - *have < d->in_len ? want - *have : d->in_len;
+
+	memcpy(to + *have, d->in, n);
+	*have += (uint32_t)n;
+	d->in += n;
+	d->in_len -= n;
+	return *have == want;
+}
+
+/* lz4_length() - the word in front of a block, or a magic number: frames may follow one another */
+static int lz4_length(struct decomp *d, struct err *e)
+{
+	struct lz4 *z = &d->u.lz4;
+	uint32_t v = z->word[0] | (uint32_t)z->word[1] << 8 | (uint32_t)z->word[2] << 16 |
+		     (uint32_t)z->word[3] << 24;
+
+	z->have_word = 0;
+	if (v == LZ4_MAGIC)
+		return 0;
+	if (v == 0 || v > (uint32_t)LZ4_compressBound(LZ4_BLOCK_BYTES))
+		return damaged(d, "a block's length makes no sense", e);
+	if (!z->in)
+		z->in = malloc((size_t)LZ4_compressBound(LZ4_BLOCK_BYTES));
+	if (!z->out)
+		z->out = malloc(LZ4_BLOCK_BYTES);
+	if (!z->in || !z->out)
+		return err_sys(e, ENOMEM, "lz4");
+	z->want = v;
+	z->have = 0;
+	return 0;
+}
+
+static void lz4_hand_on(struct decomp *d)
+{
+	struct lz4 *z = &d->u.lz4;
+	size_t n = z->out_len - z->out_at;
+
+	if (n > OUT_BYTES - d->out_len)
+		n = OUT_BYTES - d->out_len;
+	memcpy(d->out + d->out_len, z->out + z->out_at, n);
+	z->out_at += (uint32_t)n;
+	d->out_len += n;
+}
+
+/* lz4_step() - to the stream's caller each block is a member: the input may end behind one */
+static int lz4_step(struct decomp *d, struct err *e)
+{
+	struct lz4 *z = &d->u.lz4;
+	int r;
+
+	if (z->out_at == z->out_len && z->want == 0) {
+		if (!take(d, z->word, &z->have_word, LZ4_WORD))
+			return 0;
+		r = lz4_length(d, e);
+		if (r < 0 || z->want == 0)
+			return r;
+	}
+	if (z->want > 0) {
+		if (!take(d, z->in, &z->have, z->want))
+			return 0;
+		r = LZ4_decompress_safe((const char *)z->in, (char *)z->out, (int)z->want, LZ4_BLOCK_BYTES);
+		if (r < 0)
+			return damaged(d, NULL, e);
+		z->want = 0;
+		z->out_at = 0;
+		z->out_len = (uint32_t)r;
+	}
+	lz4_hand_on(d);
+	return z->out_at == z->out_len;
+}
+
 static const struct decomp_ops kinds[] = {
 	{ "gzip", { 0x1f, 0x8b }, 2, gz_open, gz_step, gz_close },
 	{ "zstd", { 0x28, 0xb5, 0x2f, 0xfd }, 4, zstd_open, zstd_step, zstd_close },
 	{ "xz", { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6, xz_open, xz_step, xz_close },
+	{ "lz4", { 0x02, 0x21, 0x4c, 0x18 }, 4, lz4_open, lz4_step, lz4_close },
+	/* Without a magic number worth the name: only by decomp_new_as(). */
+	{ "lzma", { 0x5d }, 0, lzma_open, xz_step, xz_close },
 };
 
 /* A zstd stream may open with a skippable frame: magic 0x184D2A50 to 0x184D2A5F, little endian. */
@@ -164,7 +276,8 @@ static bool is_skippable(const uint8_t *p, size_t len)
 static const struct decomp_ops *kind_of(const uint8_t *p, size_t len)
 {
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (len >= kinds[i].magic_len && memcmp(p, kinds[i].magic, kinds[i].magic_len) == 0)
+		if (kinds[i].magic_len > 0 && len >= kinds[i].magic_len &&
+		    memcmp(p, kinds[i].magic, kinds[i].magic_len) == 0)
 			return &kinds[i];
 	return is_skippable(p, len) ? &kinds[1] : NULL;
 }
@@ -182,7 +295,16 @@ static int refill(struct decomp *d, struct err *e)
 	return n < 0 ? (int)n : n > 0;
 }
 
-int decomp_new(struct decomp **ret_d, const struct source *from, struct err *e)
+static const struct decomp_ops *kind_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(name, kinds[i].name) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
+static int new_decomp(struct decomp **ret_d, const struct source *from, const struct decomp_ops *as,
+		      struct err *e)
 {
 	struct decomp *d = malloc(sizeof(*d)); /* not zeroed: @out is large and written before it is read */
 	int r;
@@ -193,7 +315,7 @@ int decomp_new(struct decomp **ret_d, const struct source *from, struct err *e)
 	d->from = *from;
 	r = refill(d, e);
 	if (r > 0)
-		d->ops = kind_of(d->in, d->in_len);
+		d->ops = as ? as : kind_of(d->in, d->in_len);
 	if (r >= 0 && d->ops) {
 		r = d->ops->open(d);
 		if (r < 0) {
@@ -207,6 +329,20 @@ int decomp_new(struct decomp **ret_d, const struct source *from, struct err *e)
 	}
 	*ret_d = d;
 	return 0;
+}
+
+int decomp_new(struct decomp **ret_d, const struct source *from, struct err *e)
+{
+	return new_decomp(ret_d, from, NULL, e);
+}
+
+int decomp_new_as(struct decomp **ret_d, const struct source *from, const char *name, struct err *e)
+{
+	const struct decomp_ops *as = kind_named(name);
+
+	if (!as)
+		return err_set(e, EOPNOTSUPP, "%s: no decoder for it", name);
+	return new_decomp(ret_d, from, as, e);
 }
 
 void decomp_free(struct decomp *d)
@@ -228,7 +364,7 @@ static bool starts_member(const struct decomp *d)
 	if (d->ops == &kinds[1])
 		return d->in_len < 4 || is_skippable(d->in, d->in_len) ||
 		       memcmp(d->in, kinds[1].magic, kinds[1].magic_len) == 0;
-	return d->in[0] == d->ops->magic[0];
+	return d->ops->step == lz4_step || d->in[0] == d->ops->magic[0];
 }
 
 /* decode() - until d->out is full or the input at its end. Return: 0, -errno */

@@ -39,7 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t all = 0;
 	ssize_t n;
 
-	if (decomp_new(&d, &(struct source){ next, &b }, &e) < 0)
+	int r = size > 0 && data[0] == 0x5d ? decomp_new_as(&d, &(struct source){ next, &b }, "lzma", &e) :
+					      decomp_new(&d, &(struct source){ next, &b }, &e);
+
+	if (r < 0)
 		return 0;
 	out = decomp_source(d);
 	while ((n = out.next(out.arg, &p, &e)) > 0 && all < OUT_MAX)

@@ -109,7 +109,7 @@ static int inflate_all(struct boot_file *f, const struct source *from, struct er
 }
 
 /* boot__file_decompress() - @f becomes what the part of it decompresses to; good for boot__file_fini() also on failure */
-int boot__file_decompress(struct boot_file *f, uint64_t offset, uint64_t len, struct err *e)
+int boot__file_decompress(struct boot_file *f, uint64_t offset, uint64_t len, const char *kind, struct err *e)
 {
 	auto_free struct part *p = malloc(sizeof(*p));
 	struct decomp *d = NULL;
@@ -122,7 +122,7 @@ int boot__file_decompress(struct boot_file *f, uint64_t offset, uint64_t len, st
 	p->f = &plain;
 	p->offset = offset;
 	p->left = len;
-	r = decomp_new(&d, &(struct source){ part_next, p }, e);
+	r = decomp_new_as(&d, &(struct source){ part_next, p }, kind, e);
 	if (r < 0)
 		return r;
 	out = decomp_source(d);

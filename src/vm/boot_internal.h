@@ -50,7 +50,8 @@ struct boot {
 /* boot_file.c */
 int boot__file_open(struct boot_file *f, int fd, const char *name, struct err *e);
 int boot__file_read(const struct boot_file *f, uint64_t offset, void *dst, uint64_t len, struct err *e);
-int boot__file_decompress(struct boot_file *f, uint64_t offset, uint64_t len, struct err *e);
+int boot__file_decompress(struct boot_file *f, uint64_t offset, uint64_t len, const char *kind,
+			  struct err *e);
 void boot__file_fini(struct boot_file *f);
 
 /* boot_kernel.c: finds out what the file is, loads it, sets @protocol, @entry, @kernel_end */

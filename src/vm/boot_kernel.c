@@ -202,15 +202,13 @@ static int unpack(struct boot *b, const uint8_t *head, size_t n, struct err *e)
 	b->is_bzimage = true;
 	len = b->bz.payload_bytes;
 	kind = bzimage_compression(magic, sizeof(magic));
-	if (elf_is(magic, sizeof(magic))) /* CONFIG_KERNEL_UNCOMPRESSED */
-		kind = "";
 	if (!kind || strcmp(kind, "bzip2") == 0 || strcmp(kind, "lzo") == 0)
 		return err_set(e, EOPNOTSUPP, "bzImage: compressed with %s, want gzip, xz, zstd, lz4 or lzma",
 			       kind ? kind : "something unknown");
 	/* Behind all but gzip, whose format has it, the kernel's build puts the length in 4 bytes. */
-	if (strcmp(kind, "gzip") != 0 && *kind)
+	if (strcmp(kind, "gzip") != 0)
 		len -= 4;
-	r = boot__file_decompress(&b->kernel, b->bz.payload_offset, len, e);
+	r = boot__file_decompress(&b->kernel, b->bz.payload_offset, len, kind, e);
 	if (r < 0)
 		return err_wrap(e, r, "bzImage");
 	r = boot__file_read(&b->kernel, 0, magic, sizeof(magic), e);
