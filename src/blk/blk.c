@@ -9,7 +9,7 @@
 #include "base/str.h"
 #include "blk/blk_internal.h"
 
-static const struct blk_ops *const formats[] = { &blk_raw };
+static const struct blk_ops *const formats[] = { &blk_raw, &blk_qcow2 };
 
 int blk_open(struct blk **ret_b, int fd, const struct blk_options *o, struct err *e)
 {

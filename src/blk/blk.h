@@ -47,6 +47,8 @@ struct blk_options {
 	bool direct;  /* O_DIRECT; raw only */
 	bool async;   /* io_uring; else blk_submit() completes before it returns */
 	bool no_sync; /* flushes do nothing: cache_type=Unsafe */
+	bool pad;     /* raw: half a sector at the end is filled up with zeroes; else it is not shown */
+	bool backing_anywhere; /* backing names are a user's own: absolute ones and "../x" are followed */
 	unsigned
 		backing_max; /* files of a backing chain that may be opened; 0: an image that names one is refused */
 	int backing_dirfd; /* where relative backing names are looked up, RESOLVE_BENEATH; -1: nowhere */

@@ -58,7 +58,7 @@ static int raw_open(struct blk **ret_b, int fd, const struct blk_options *o, str
 				      err_sys(e, -r, "raw disk");
 	}
 	/* A guest counts in sectors: what is behind the last whole one cannot be told to it. */
-	w->blk.size = size - size % BLK_SECTOR;
+	w->blk.size = size - size % BLK_SECTOR + (o->pad && size % BLK_SECTOR ? BLK_SECTOR : 0);
 	w->direct = o->direct;
 	r = w->direct ? raw_set_direct(w, e) : 0;
 	if (r < 0) {
