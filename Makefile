@@ -150,7 +150,8 @@ asan: $(B)/.test-deps  ## the unit and end-to-end tests under AddressSanitizer a
 
 fuzz: $(B)/.test-deps  ## each parser's fuzz target for FUZZ_SECONDS (10)
 	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \
-	    EXTRA='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined' fuzzers
+	    EXTRA='-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined \
+	    -Wno-gnu-variable-sized-type-not-at-end -Wno-c2x-extensions' fuzzers
 	$(Q)tools/fuzz $(FUZZSRC:src/%_fuzz.c=$(B)/fuzz/run/%)
 
 fuzzers: $(FUZZERS)
