@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/str.h"
+#include "container/seccomp_shrink.h"
 #include "sys/call.h"
 #include "sys/file.h"
 
@@ -24,7 +25,7 @@
 #endif
 
 enum {
-	CACHE_FORMAT = 2, /* part of the key: raise it when what is compiled changes */
+	CACHE_FORMAT = 3, /* part of the key: raise it when what is compiled changes */
 	X32_BIT = 0x40000000,
 	SCAN_MAX = 1024, /* no system call number of x86-64 is near it yet */
 	ARGS_MAX = 6,
@@ -189,9 +190,24 @@ static void put_stub(struct buf *bpf, const struct oci_seccomp *s)
 		buf_put(bpf, stub, sizeof(stub));
 }
 
+/* shorten() - each container's start pays for every instruction. */
+static int shorten(const struct buf *whole, struct buf *bpf)
+{
+	size_t n = whole->len / sizeof(struct sock_filter);
+	int r = buf_finish(whole);
+
+	if (r == 0)
+		r = seccomp_shrink((const struct sock_filter *)(const void *)whole->data, n, bpf);
+	if (r != -EOPNOTSUPP)
+		return r;
+	buf_put(bpf, whole->data, whole->len);
+	return buf_finish(bpf);
+}
+
 static int compile(const struct oci_seccomp *s, struct buf *bpf, struct err *e)
 {
 	scmp_filter_ctx ctx = seccomp_init(scmp_action(s->default_action));
+	auto_fini(buf) struct buf whole = { 0 };
 	int r;
 
 	if (!ctx)
@@ -204,8 +220,10 @@ static int compile(const struct oci_seccomp *s, struct buf *bpf, struct err *e)
 	for (size_t i = 0; i < s->n_rules && r == 0; i++)
 		r = add_rule(ctx, s, i, e);
 	if (r == 0) {
-		put_stub(bpf, s);
-		r = export(ctx, bpf);
+		put_stub(&whole, s);
+		r = export(ctx, &whole);
+		if (r == 0)
+			r = shorten(&whole, bpf);
 		if (r < 0)
 			err_sys(e, -r, "linux.seccomp: compile the filter");
 	}
