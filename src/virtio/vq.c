@@ -125,10 +125,21 @@ int vq_push(struct vq *q, const struct vq_chain *c)
 	if (!q->enabled || q->broken)
 		return -EPROTO;
 	mark_written(q, c);
-	layout(q)->push(q, c);
-	q->n_unsignalled = (uint16_t)(q->n_unsignalled + c->n_ring);
-	if (q->n_unsignalled > q->size)
-		q->n_unsignalled = q->size;
+	return vq_push_all(q, &(struct vq_done){ c->head, c->n_ring, c->written }, 1);
+}
+
+int vq_push_all(struct vq *q, const struct vq_done *d, unsigned n)
+{
+	unsigned entries = q->n_unsignalled;
+
+	if (!q->enabled || q->broken)
+		return -EPROTO;
+	if (n == 0)
+		return 0;
+	layout(q)->push(q, d, n);
+	for (unsigned i = 0; i < n; i++)
+		entries += d[i].n_ring;
+	q->n_unsignalled = (uint16_t)(entries < q->size ? entries : q->size);
 	return 0;
 }
 

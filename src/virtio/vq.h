@@ -95,6 +95,14 @@ unsigned vq_write_iov(struct vq_chain *c, struct iovec *iov, unsigned max, size_
 /* vq_push() - give the chain back, with c->written as its length. Written memory is marked dirty. Return: 0; -EPROTO. */
 int vq_push(struct vq *q, const struct vq_chain *c);
 
+/* vq_push_all() - give several chains back so that the driver sees all of them or none: a network frame in more than one. What
+ * the device wrote is not marked dirty here: it does that (gmem_mark()). Return: 0; -EPROTO. */
+struct vq_done {
+	uint16_t head, n_ring; /* of the chain */
+	uint32_t written;
+};
+int vq_push_all(struct vq *q, const struct vq_done *d, unsigned n);
+
 /* vq_undo() - put the chain just popped back (nothing was pushed since): it is popped again later. Several go back last first.
  * A worker that then waits for more calls vq_wake() first. */
 void vq_undo(struct vq *q, const struct vq_chain *c);

@@ -17,7 +17,7 @@ struct vq_desc { /* split ring and indirect tables; le. Spec: virtio 1.2 §2.7.5
 struct vq_layout {
 	int (*check)(struct vq *q, struct err *e); /* layout to pointers */
 	int (*pop)(struct vq *q, struct vq_chain *c);
-	void (*push)(struct vq *q, const struct vq_chain *c);
+	void (*push)(struct vq *q, const struct vq_done *d, unsigned n); /* n > 0; the driver sees all or none */
 	void (*undo)(struct vq *q, const struct vq_chain *c);
 	bool (*should_interrupt)(struct vq *q);
 	void (*quiet)(struct vq *q);

@@ -146,19 +146,29 @@ static int packed_pop(struct vq *q, struct vq_chain *c)
 	return 1;
 }
 
-static void packed_push(struct vq *q, const struct vq_chain *c)
+/* used_flags() - of an entry at ring position @at. */
+static uint16_t used_flags(uint16_t at, uint32_t written)
 {
-	struct packed_desc *d = entry(q, q->next_used);
-	uint16_t flags = q->next_used & WRAP ? F_AVAIL | F_USED : 0;
+	/* with something written the length counts. Spec: §2.8.5 */
+	return (uint16_t)((at & WRAP ? F_AVAIL | F_USED : 0) | (written > 0 ? VQ_F_WRITE : 0));
+}
 
-	if (c->written > 0)
-		flags |= VQ_F_WRITE; /* the length counts. Spec: §2.8.5 */
-	d->id = htole16(c->head);
-	d->len = htole32(c->written);
-	/* release: id, length and what the device wrote before the flags; pairs with the driver's read barrier. Spec: §2.8.21 */
-	vq__store_release(&d->flags, flags);
-	vq__mark(q, q->desc, q->desc_p, d, sizeof(*d));
-	q->next_used = step(q, q->next_used, c->n_ring);
+static void packed_push(struct vq *q, const struct vq_done *d, unsigned n)
+{
+	uint16_t first = q->next_used;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct packed_desc *p = entry(q, q->next_used);
+
+		p->id = htole16(d[i].head);
+		p->len = htole32(d[i].written);
+		if (i > 0) /* the driver gets there through the first, which it does not see yet */
+			vq__store(&p->flags, used_flags(q->next_used, d[i].written));
+		vq__mark(q, q->desc, q->desc_p, p, sizeof(*p));
+		q->next_used = step(q, q->next_used, d[i].n_ring);
+	}
+	/* release: all of it, and what the device wrote, before the flags; pairs with the driver's read barrier. Spec: §2.8.21 */
+	vq__store_release(&entry(q, first)->flags, used_flags(first, d[0].written));
 }
 
 static void packed_undo(struct vq *q, const struct vq_chain *c)

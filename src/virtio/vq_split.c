@@ -131,17 +131,20 @@ static int split_pop(struct vq *q, struct vq_chain *c)
 	return 1;
 }
 
-static void split_push(struct vq *q, const struct vq_chain *c)
+static void split_push(struct vq *q, const struct vq_done *d, unsigned n)
 {
 	struct used *u = q->used_p;
-	struct used_elem *elem = &u->ring[q->next_used & (q->size - 1)];
 
-	elem->id = htole32(c->head);
-	elem->len = htole32(c->written);
-	q->next_used++;
-	/* release: the entry, and what the device wrote, before the index; pairs with the driver's read barrier. Spec: §2.7.8.2 */
+	for (unsigned i = 0; i < n; i++) {
+		struct used_elem *elem = &u->ring[q->next_used & (q->size - 1)];
+
+		elem->id = htole32(d[i].head);
+		elem->len = htole32(d[i].written);
+		q->next_used++;
+		vq__mark(q, q->used, u, elem, sizeof(*elem));
+	}
+	/* release: the entries, and what the device wrote, before the index; pairs with the driver's read barrier. Spec: §2.7.8.2 */
 	vq__store_release(&u->idx, q->next_used);
-	vq__mark(q, q->used, u, elem, sizeof(*elem));
 	vq__mark(q, q->used, u, &u->idx, sizeof(u->idx));
 }
 
