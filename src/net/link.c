@@ -86,3 +86,20 @@ size_t link_iov_fill(const struct iovec *iov, unsigned n, size_t off, const void
 {
 	return move((char *)src, len, iov, n, off, true); /* read only: see move() */
 }
+
+unsigned link_iov_skip(struct iovec *to, const struct iovec *iov, unsigned n, size_t off)
+{
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		size_t here = iov[i].iov_len;
+
+		if (off >= here) {
+			off -= here;
+			continue;
+		}
+		to[k++] = (struct iovec){ (char *)iov[i].iov_base + off, here - off };
+		off = 0;
+	}
+	return k;
+}

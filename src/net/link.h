@@ -7,7 +7,7 @@
  *
  * Who wakes whom. ready() is called once when frames come in after link_recv() has said -EAGAIN, or room after link_send()
  * has; it need not come again before they have said so again. So a card that stops early (its guest has no buffers) takes up
- * link_recv() where it left, without being asked. ready() may call both.
+ * link_recv() where it left, without being asked. ready() may call both; it is never called from within either.
  */
 #ifndef NET_LINK_H
 #define NET_LINK_H
@@ -82,5 +82,7 @@ size_t link_iov_bytes(const struct iovec *iov, unsigned n);
 /* link_iov_copy() - up to @len bytes from @off of @iov; link_iov_fill() - into it. Return: how many fitted. */
 size_t link_iov_copy(void *dst, size_t len, const struct iovec *iov, unsigned n, size_t off);
 size_t link_iov_fill(const struct iovec *iov, unsigned n, size_t off, const void *src, size_t len);
+/* link_iov_skip() - @iov without its first @off bytes, into @to of @n pieces. Return: pieces. */
+unsigned link_iov_skip(struct iovec *to, const struct iovec *iov, unsigned n, size_t off);
 
 #endif

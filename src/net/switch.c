@@ -248,29 +248,11 @@ static int sw_send(struct link *l, const struct iovec *iov, unsigned n)
 	return 0;
 }
 
-/* skip() - @iov without its first @off bytes, which it has. Return: pieces in @to. */
-static unsigned skip(struct iovec *to, const struct iovec *iov, unsigned n, size_t off)
-{
-	unsigned k = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		size_t here = iov[i].iov_len;
-
-		if (off >= here) {
-			off -= here;
-			continue;
-		}
-		to[k++] = (struct iovec){ (char *)iov[i].iov_base + off, here - off };
-		off = 0;
-	}
-	return k;
-}
-
 /* read_peer() - a frame, its first HEAD_BYTES into @head, the rest behind them into @iov. Return: all bytes; -EAGAIN; -EMSGSIZE. */
 static long read_peer(struct sw *s, unsigned i, uint8_t *head, const struct iovec *iov, unsigned n)
 {
 	struct iovec v[LINK_IOV_MAX + 1] = { { head, HEAD_BYTES } };
-	struct msghdr msg = { .msg_iov = v, .msg_iovlen = 1 + skip(v + 1, iov, n, HEAD_BYTES) };
+	struct msghdr msg = { .msg_iov = v, .msg_iovlen = 1 + link_iov_skip(v + 1, iov, n, HEAD_BYTES) };
 	long r = SYS3(SYS_recvmsg, s->peer[i].fd, &msg, MSG_DONTWAIT);
 
 	if (r == -EAGAIN || r == -EINTR) {
