@@ -161,7 +161,7 @@ struct machine_config {
 	struct machine_vsock vsock;
 	struct machine_balloon balloon;
 	struct machine_memhp memhp;
-	bool rng, serial, i8042, vmgenid, pvpanic, debug_exit, console;
+	bool rng, serial, i8042, rtc, vmgenid, pvpanic, debug_exit, console;
 	struct machine_cpu_edits cpu_edits;
 	struct mmds *mmds; /* borrowed, outlives the machine; cards with mmds answer for it; NULL: none */
 	struct limiter_config rng_limit, serial_limit;
@@ -182,14 +182,15 @@ struct machine_events { /* called from the loop thread; may be NULL each */
 
 /**
  * machine_new() - memory, engine, devices, kernel loaded; nothing runs yet
- * @c: its descriptors are taken where the machine goes on using them
+ * @c: taken on success, and empty then; after a failure what was not used up is still in it
  */
 int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *loop,
 		const struct machine_events *ev, struct err *e);
 int machine_start(struct machine *m, struct err *e);
 int machine_pause(struct machine *m, struct err *e); /* 0 also when it is paused already */
 int machine_resume(struct machine *m, struct err *e);
-void machine_stop(struct machine *m); /* no more guest instructions after it returns */
+/* machine_stop() - no more guest instructions after it returns; one that had not ended has MACHINE_END_KILLED, told by ended(). */
+void machine_stop(struct machine *m);
 enum machine_state machine_state(const struct machine *m);
 /* machine_config_of() - as it stands, also of a restored one; borrowed, until machine_free(). */
 const struct machine_config *machine_config_of(const struct machine *m);

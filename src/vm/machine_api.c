@@ -17,91 +17,6 @@ static int not_yet(struct err *e, const char *what)
 	return err_set(e, ENOSYS, "%s is not there yet", what);
 }
 
-WEAK void machine_config_defaults(struct machine_config *c)
-{
-	*c = (struct machine_config){ .cpus = 1,
-				      .mem_bytes = 128ULL << 20,
-				      .kernel.fd = -1,
-				      .initrd.fd = -1,
-				      .serial = true,
-				      .i8042 = true,
-				      .serial_in = -1,
-				      .serial_out = -1 };
-}
-
-static void file_fini(struct machine_file *f)
-{
-	free(f->path);
-	fd_close(&f->fd);
-	f->path = NULL;
-}
-
-WEAK void machine_config_fini(struct machine_config *c)
-{
-	file_fini(&c->kernel);
-	file_fini(&c->initrd);
-	free(c->cmdline);
-	free(c->cpu_model);
-	for (unsigned i = 0; i < c->n_drives; i++) {
-		file_fini(&c->drive[i].file);
-		free(c->drive[i].partuuid);
-	}
-	for (unsigned i = 0; i < c->n_nets; i++) {
-		free(c->net[i].host_dev);
-		fd_close(&c->net[i].tap_fd);
-	}
-	for (unsigned i = 0; i < c->n_pmems; i++)
-		file_fini(&c->pmem[i].file);
-	for (unsigned i = 0; i < c->n_shares; i++)
-		file_fini(&c->share[i].dir);
-	free(c->drive);
-	free(c->net);
-	free(c->pmem);
-	free(c->share);
-	free(c->vsock.uds_path);
-	free(c->cpu_edits.cpuid);
-	free(c->cpu_edits.msr);
-	machine_config_defaults(c);
-}
-
-WEAK int machine_config_check(const struct machine_config *c, struct err *e)
-{
-	(void)c;
-	return not_yet(e, "a machine");
-}
-
-WEAK int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *loop,
-		     const struct machine_events *ev, struct err *e)
-{
-	(void)ret_m;
-	(void)c;
-	(void)loop;
-	(void)ev;
-	return not_yet(e, "a machine");
-}
-
-WEAK void machine_stop(struct machine *m)
-{
-	(void)m;
-}
-
-WEAK void machine_free(struct machine *m)
-{
-	(void)m;
-}
-
-WEAK enum machine_state machine_state(const struct machine *m)
-{
-	(void)m;
-	return MACHINE_STOPPED;
-}
-
-WEAK const struct machine_config *machine_config_of(const struct machine *m)
-{
-	(void)m;
-	return NULL;
-}
-
 WEAK void machine_metrics(struct machine *m, struct json_out *o)
 {
 	(void)m;
@@ -115,9 +30,6 @@ WEAK void machine_metrics(struct machine *m, struct json_out *o)
 	}
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-REFUSE(machine_start, "a machine", struct machine *m)
-REFUSE(machine_pause, "a machine", struct machine *m)
-REFUSE(machine_resume, "a machine", struct machine *m)
 REFUSE(machine_drive_path, "changing a drive's file", struct machine *m, const char *id,
        struct machine_file *f)
 REFUSE(machine_drive_limit, "changing a drive's limits", struct machine *m, const char *id,
@@ -127,7 +39,6 @@ REFUSE(machine_net_limit, "changing a card's limits", struct machine *m, const c
 REFUSE(machine_pmem_limit, "changing a pmem device's limits", struct machine *m, const char *id,
        const struct limiter_config *l)
 REFUSE(machine_balloon_set, "changing the balloon", struct machine *m, uint32_t mib)
-REFUSE(machine_ctrl_alt_del, "Ctrl-Alt-Del", struct machine *m)
 REFUSE(machine_balloon_stats, "statistics of the balloon", struct machine *m,
        struct machine_balloon_stats *ret_s)
 REFUSE(machine_balloon_interval, "statistics of the balloon", struct machine *m, uint16_t seconds)

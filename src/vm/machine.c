@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* machine.c - made, started, paused, resumed, stopped, freed; see machine.h */
+#include "vm/machine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/bug.h"
+#include "base/err.h"
+#include "base/guard.h"
+#include "vm/boot.h"
+#include "vm/machine_internal.h"
+#include "vm/serial.h"
+
+enum { CPUID_LEAVES_ROOM = ENGINE_CPUID_MAX };
+
+/* --- making ----------------------------------------------------------------------------------------------------- */
+
+static int memory_add(struct machine *m, struct err *e)
+{
+	uint64_t bytes = m->config.mem_bytes;
+	uint64_t low = bytes < BOARD_LOW_RAM_END ? bytes : BOARD_LOW_RAM_END;
+	int r = gmem_add_ram(&m->mem, 0, low, m->config.pages, e);
+
+	if (r == 0 && bytes > low)
+		r = gmem_add_ram(&m->mem, BOARD_HIGH_RAM, bytes - low, m->config.pages, e);
+	if (r == 0 && m->config.track_dirty)
+		r = gmem_track(&m->mem, e);
+	return r;
+}
+
+/* slots_set() - every region of memory, a device's too, becomes a slot of the engine. */
+static int slots_set(struct machine *m, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < m->mem.n && r == 0; i++) {
+		const struct gmem_region *g = &m->mem.region[i];
+
+		r = engine_mem_set(m->vm,
+				   &(struct engine_mem){
+					   .slot = i,
+					   .gpa = g->base,
+					   .size = g->size,
+					   .host = g->host,
+					   .fd = g->fd,
+					   .fd_offset = g->fd_offset,
+					   .readonly = g->readonly,
+					   .log_dirty = m->config.track_dirty && g->ram,
+				   },
+				   e);
+	}
+	return r;
+}
+
+/* cpuid_set() - one processor's view; @host is what the engine offers, the same for all. */
+static int cpuid_set(struct machine *m, unsigned i, const struct x86_cpuid *host, unsigned n_host,
+		     struct x86_cpuid *table, struct err *e)
+{
+	unsigned n = n_host;
+	int r;
+
+	memcpy(table, host, n_host * sizeof(*host));
+	r = cpuid_table(table, &n, m->config.cpu_model, i, m->n_cpus, e);
+	if (r == 0)
+		r = machine_cpu_edit_cpuid(&m->config.cpu_edits, table, n, e);
+	return r < 0 ? r : engine_cpu_cpuid(m->cpu[i].cpu, table, n, e);
+}
+
+/* edits_set() - MSRs that the user sets, on processors that start later than the first. */
+static int edits_set(struct machine *m, unsigned i, struct x86_state *s, struct err *e)
+{
+	int r;
+
+	if (m->config.cpu_edits.n_msrs == 0)
+		return 0;
+	r = engine_cpu_get(m->cpu[i].cpu, s, e);
+	if (r == 0)
+		r = machine_cpu_edit_msrs(&m->config.cpu_edits, s, e);
+	return r < 0 ? r : engine_cpu_set(m->cpu[i].cpu, s, e);
+}
+
+struct cpu_scratch { /* too large for a stack */
+	struct x86_cpuid host[ENGINE_CPUID_MAX], table[ENGINE_CPUID_MAX];
+	struct x86_state state;
+};
+
+static int cpus_add(struct machine *m, struct cpu_scratch *s, struct err *e)
+{
+	unsigned n_host = CPUID_LEAVES_ROOM;
+	int r = engine_cpuid_host(m->vm, s->host, &n_host, e);
+
+	m->n_cpus = m->config.cpus;
+	for (unsigned i = 0; i < m->n_cpus && r == 0; i++) {
+		m->cpu[i].m = m;
+		r = engine_cpu_new(m->vm, i, &m->cpu[i].cpu, e);
+		if (r == 0)
+			r = cpuid_set(m, i, s->host, n_host, s->table, e);
+		if (r == 0 && i > 0)
+			r = edits_set(m, i, &s->state, e);
+	}
+	return r;
+}
+
+/* boot() - kernel and tables into memory, registers into the first processor. What the state leaves out stays as its reset is. */
+static int boot(struct machine *m, struct x86_state *s, struct err *e)
+{
+	const struct machine_config *c = &m->config;
+	struct boot_device dev[BOARD_DEVICES_MAX];
+	struct boot_image b = {
+		.mem = &m->mem,
+		.kernel_name = c->kernel.path,
+		.initrd_name = c->initrd.path,
+		.kernel_fd = c->kernel.fd,
+		.initrd_fd = c->initrd.fd,
+		.cmdline = c->cmdline,
+		.cpus = m->n_cpus,
+		.dev = dev,
+		.n_dev = machine__devices_boot(m, dev),
+		.serial = c->serial,
+		.i8042 = c->i8042,
+		.pvpanic = c->pvpanic,
+		.vmgenid = c->vmgenid,
+		.vmgenid_gsi = BOARD_GSI_VMGENID,
+		.reset_port = BOARD_PORT_RESET,
+		.reset_value = BOARD_RESET_VALUE,
+		.sleep_port = BOARD_PORT_SLEEP,
+	};
+	int r;
+
+	memcpy(b.guid, m->guid, sizeof(b.guid));
+	memset(s, 0, sizeof(*s));
+	r = boot_load(&b, s, e);
+	if (r == 0)
+		r = machine_cpu_edit_msrs(&c->cpu_edits, s, e);
+	return r < 0 ? r : engine_cpu_set(m->cpu[0].cpu, s, e);
+}
+
+static int wake_add(struct machine *m, struct err *e)
+{
+	int r;
+
+	m->wake = (struct loop_source){ .fd = -1, .ready = machine__wake, .arg = m };
+	m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->wake_fd < 0)
+		return err_sys(e, errno, "eventfd");
+	r = loop_add(m->loop, &m->wake, m->wake_fd, EPOLLIN);
+	return r < 0 ? err_sys(e, -r, "the event loop") : 0;
+}
+
+/* machine_make() - everything but a kernel: what a boot and a restore have in common. */
+static int machine_make(struct machine *m, struct cpu_scratch *s, struct err *e)
+{
+	const struct engine_ops *ops = engine_find(m->config.engine, e);
+	int r;
+
+	if (!ops)
+		return e && e->code ? -e->code : -ENODEV;
+	r = engine_vm_new(ops, &m->vm, &(struct engine_config){ .n_cpus = m->config.cpus }, e);
+	if (r == 0)
+		r = memory_add(m, e);
+	if (r == 0)
+		r = wake_add(m, e);
+	if (r == 0)
+		r = machine__ends_add(m, e);
+	if (r == 0)
+		r = machine__board_add(m, e);
+	if (r == 0)
+		r = machine__devices_add(m, e);
+	if (r == 0)
+		r = slots_set(m, e);
+	return r < 0 ? r : cpus_add(m, s, e);
+}
+
+static struct machine *machine_alloc(struct loop *loop, const struct machine_events *ev)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->made_wall = time_now_ns(CLOCK_MONOTONIC);
+	m->made_cpu = time_now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	m->loop = loop;
+	m->wake_fd = -1;
+	m->wake.fd = -1;
+	if (ev)
+		m->ev = *ev;
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_cond_init(&m->changed, NULL);
+	machine_config_defaults(&m->config);
+	return m;
+}
+
+int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *loop,
+		const struct machine_events *ev, struct err *e)
+{
+	auto_free struct cpu_scratch *s = calloc(1, sizeof(*s));
+	struct machine *m = s ? machine_alloc(loop, ev) : NULL;
+	int r;
+
+	if (!m)
+		return err_sys(e, ENOMEM, "a machine");
+	r = machine_config_check(c, e);
+	if (r == 0) {
+		m->config = *c;
+		machine_config_defaults(c);
+		r = machine_make(m, s, e);
+		if (r == 0)
+			r = boot(m, &s->state, e);
+		if (r < 0) { /* what was not used up is the caller's again */
+			*c = m->config;
+			machine_config_defaults(&m->config);
+		}
+	}
+	if (r < 0) {
+		machine_free(m);
+		return r;
+	}
+	fd_close(&m->config.kernel.fd);
+	fd_close(&m->config.initrd.fd);
+	*ret_m = m;
+	return 0;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	machine__threads_want(m, MACHINE_WANT_STOP);
+	machine__devices_free(m);
+	for (unsigned i = 0; i < m->n_cpus; i++)
+		engine_cpu_free(m->cpu[i].cpu);
+	machine__board_fini(m);
+	loop_remove(m->loop, &m->wake);
+	fd_close(&m->wake_fd);
+	engine_vm_free(m->vm);
+	gmem_fini(&m->mem);
+	machine_config_fini(&m->config);
+	pthread_cond_destroy(&m->changed);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+/* --- states ----------------------------------------------------------------------------------------------------- */
+
+enum verb { VERB_START, VERB_PAUSE, VERB_RESUME, VERB_STOP, VERB_COUNT };
+
+static int do_start(struct machine *m, struct err *e)
+{
+	return machine__threads_start(m, MACHINE_WANT_RUN, e);
+}
+
+static int do_pause(struct machine *m, struct err *e)
+{
+	(void)e;
+	machine__threads_want(m, MACHINE_WANT_PAUSE);
+	machine__devices_pause(m);
+	return 0;
+}
+
+static int do_resume(struct machine *m, struct err *e)
+{
+	machine__devices_resume(m);
+	if (m->n_cpus && !m->cpu[0].has_thread) /* restored: it has not run in this process */
+		return machine__threads_start(m, MACHINE_WANT_RUN, e);
+	machine__threads_want(m, MACHINE_WANT_RUN);
+	return 0;
+}
+
+static int do_stop(struct machine *m, struct err *e)
+{
+	(void)e;
+	machine__end(m, MACHINE_END_KILLED, 0, "stopped from outside");
+	machine__threads_want(m, MACHINE_WANT_STOP);
+	return 0;
+}
+
+static int do_nothing(struct machine *m, struct err *e)
+{
+	(void)m;
+	(void)e;
+	return 0;
+}
+
+/* What a verb does in a state; action NULL: it is refused. After a failure the state stays. */
+static const struct {
+	int (*action)(struct machine *m, struct err *e);
+	enum machine_state next;
+} step[][VERB_COUNT] = {
+	[MACHINE_CONFIGURED] = { [VERB_START] = { do_start, MACHINE_RUNNING },
+				 [VERB_STOP] = { do_stop, MACHINE_STOPPED } },
+	[MACHINE_RUNNING] = { [VERB_PAUSE] = { do_pause, MACHINE_PAUSED },
+			      [VERB_RESUME] = { do_nothing, MACHINE_RUNNING },
+			      [VERB_STOP] = { do_stop, MACHINE_STOPPED } },
+	[MACHINE_PAUSED] = { [VERB_PAUSE] = { do_nothing, MACHINE_PAUSED },
+			     [VERB_RESUME] = { do_resume, MACHINE_RUNNING },
+			     [VERB_STOP] = { do_stop, MACHINE_STOPPED } },
+	[MACHINE_STOPPED] = { [VERB_STOP] = { do_nothing, MACHINE_STOPPED } },
+};
+static_assert(ARRAY_SIZE(step) == MACHINE_STATE_COUNT, "a row for each state");
+
+static int verb_do(struct machine *m, enum verb verb, struct err *e)
+{
+	static const char *const verb_name[] = { "start", "pause", "resume", "stop" };
+	static const char *const state_name[] = { "has not been started", "runs", "is paused", "has ended" };
+	enum machine_state was = m->state;
+	int r;
+
+	static_assert(ARRAY_SIZE(verb_name) == VERB_COUNT && ARRAY_SIZE(state_name) == MACHINE_STATE_COUNT,
+		      "");
+	if (!step[was][verb].action)
+		return err_set(e, EBUSY, "cannot %s: the machine %s", verb_name[verb], state_name[was]);
+	r = step[was][verb].action(m, e);
+	if (r == 0)
+		m->state = step[was][verb].next;
+	return r;
+}
+
+int machine_start(struct machine *m, struct err *e)
+{
+	return verb_do(m, VERB_START, e);
+}
+
+int machine_pause(struct machine *m, struct err *e)
+{
+	return verb_do(m, VERB_PAUSE, e);
+}
+
+int machine_resume(struct machine *m, struct err *e)
+{
+	return verb_do(m, VERB_RESUME, e);
+}
+
+void machine_stop(struct machine *m)
+{
+	enum machine_state was = m->state;
+
+	verb_do(m, VERB_STOP, NULL);
+	if (was == MACHINE_STOPPED)
+		return;
+	serial_flush(m->serial, 0);
+	if (m->ev.ended)
+		m->ev.ended(m->ev.arg, m->end, m->end_status, m->end_why);
+}
+
+enum machine_state machine_state(const struct machine *m)
+{
+	return m->state;
+}
+
+const struct machine_config *machine_config_of(const struct machine *m)
+{
+	return &m->config;
+}
+
+/* stand-in until vm/cpuid.c is there */
+__attribute__((weak)) int cpuid_table(struct x86_cpuid *table, unsigned *n, const char *model, unsigned cpu,
+				      unsigned cpus, struct err *e)
+{
+	(void)model;
+	(void)cpus;
+	(void)e;
+	for (unsigned i = 0; i < *n; i++)
+		if (table[i].leaf == 1)
+			table[i].ebx = (table[i].ebx & 0xffffff) | cpu << 24;
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* machine_internal.h - one machine as the files of this folder see it */
+#ifndef VM_MACHINE_INTERNAL_H
+#define VM_MACHINE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/time.h"
+#include "io/loop.h"
+#include "vm/board.h"
+#include "vm/bus.h"
+#include "vm/cmos.h"
+#include "vm/i8042.h"
+#include "vm/machine.h"
+
+struct boot_device;
+struct serial;
+
+enum { MACHINE_GUID_BYTES = 16, MACHINE_WHY_MAX = 200 };
+
+struct machine_cpu {
+	struct machine *m;
+	struct engine_cpu *cpu; /* owned */
+	pthread_t thread;
+	bool has_thread; /* started and not joined */
+};
+
+enum machine_want { MACHINE_WANT_RUN, MACHINE_WANT_PAUSE, MACHINE_WANT_STOP };
+
+struct machine {
+	struct machine_config config; /* owned */
+	struct loop *loop;            /* borrowed */
+	struct machine_events ev;
+	enum machine_state state;   /* the loop thread's */
+	nsec_t made_wall, made_cpu; /* when machine_new() began: monotonic, processor time */
+
+	struct gmem mem;
+	struct engine_vm *vm; /* owned */
+	struct bus ports, mmio;
+	struct machine_cpu cpu[ENGINE_CPUS_MAX];
+	unsigned n_cpus;
+	struct machine_devices *devices; /* owned; devices.c */
+
+	struct serial *serial; /* owned; NULL: none */
+	struct i8042 i8042;
+	struct cmos cmos;
+	uint8_t guid[MACHINE_GUID_BYTES]; /* what VMGenID shows */
+
+	int wake_fd; /* owned eventfd: processor to loop */
+	struct loop_source wake;
+
+	pthread_mutex_t lock; /* of the rest */
+	pthread_cond_t changed;
+	enum machine_want want; /* also read without the lock, as a hint, by the processors' threads */
+	unsigned n_inside;      /* processors' threads that may touch the machine: neither parked nor gone */
+	enum machine_end end;   /* the first thing that ended it */
+	int end_status;
+	char end_why[MACHINE_WHY_MAX];
+	bool boot_timer_hit;
+	nsec_t boot_wall, boot_cpu;
+};
+
+/* ends.c - ports by which a guest ends itself, and the boot timer */
+int machine__ends_add(struct machine *m, struct err *e);
+
+/* board.c - serial port, keyboard controller, clock, VMGenID */
+int machine__board_add(struct machine *m, struct err *e);
+void machine__board_fini(struct machine *m);
+void machine__board_save(struct machine *m, struct record_out *o);
+void machine__board_restore(struct machine *m, struct record_in *in);
+/* machine__guid_renew() - a new identity, written where the guest reads it, and told by its interrupt. */
+int machine__guid_renew(struct machine *m, bool tell, struct err *e);
+
+/* run.c - processors' threads */
+/* machine__end() - the guest, or the engine, ends the machine: no processor goes on; the loop tells the owner. Any thread. */
+void machine__end(struct machine *m, enum machine_end how, int status, const char *why);
+void machine__boot_timer(struct machine *m);
+int machine__threads_start(struct machine *m, enum machine_want want, struct err *e);
+void machine__threads_want(struct machine *m, enum machine_want want); /* returns when they are as wanted */
+void machine__wake(void *m, uint32_t events);
+
+/* devices.c - virtio devices */
+int machine__devices_add(struct machine *m, struct err *e);
+/* machine__devices_boot() - the windows for the DSDT, into @dev of BOARD_DEVICES_MAX. Return: how many. */
+unsigned machine__devices_boot(const struct machine *m, struct boot_device *dev);
+void machine__devices_pause(struct machine *m);
+void machine__devices_resume(struct machine *m);
+void machine__devices_save(struct machine *m, struct record_out *o);
+void machine__devices_restore(struct machine *m, struct record_in *in);
+void machine__devices_free(struct machine *m);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.c - a thread for each processor: run, answer, park, leave
+ *
+ * Theory of operation. m->want is what all processors are to do; whoever changes it kicks them all. A thread runs its processor,
+ * answers its accesses, and looks at m->want when a run ends with a kick (engine.h: nothing is half done then):
+ *
+ *	RUN    run on
+ *	PAUSE  park: leave n_inside, sleep on m->changed until it is something else
+ *	STOP   leave n_inside for good and end
+ *
+ * n_inside says how many may touch the machine; the loop thread waits for 0 after PAUSE and joins the threads after STOP.
+ * A processor that ends the machine sets STOP itself, so that its fellows stop at once, and the loop tells the owner.
+ *
+ * Lock order: a device's lock, then m->lock. The loop waits for processors only while it holds neither.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "vm/machine_internal.h"
+#include "vm/serial.h"
+
+enum {
+	THREAD_STACK_BYTES = 256 * 1024, /* touched as needed; a chain of a queue takes 8 KiB of it */
+	SERIAL_FLUSH_MS = 1000,          /* without anybody reading */
+};
+
+static void wake_loop(struct machine *m)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(m->wake_fd, &one, sizeof(one));
+
+	(void)n; /* fails only when the loop has 2^64 - 2 reasons to wake up already */
+}
+
+static void kick_all(struct machine *m)
+{
+	for (unsigned i = 0; i < m->n_cpus; i++)
+		if (m->cpu[i].cpu)
+			engine_cpu_kick(m->cpu[i].cpu);
+}
+
+static void want_set(struct machine *m, enum machine_want want)
+{
+	__atomic_store_n(&m->want, want,
+			 __ATOMIC_RELEASE); /* m->lock is held; read without it by want_get() */
+}
+
+static enum machine_want want_get(const struct machine *m)
+{
+	return __atomic_load_n(&m->want, __ATOMIC_ACQUIRE);
+}
+
+void machine__end(struct machine *m, enum machine_end how, int status, const char *why)
+{
+	pthread_mutex_lock(&m->lock);
+	if (m->end == MACHINE_END_NONE) {
+		m->end = how;
+		m->end_status = status;
+		str_copy(m->end_why, sizeof(m->end_why), why);
+	}
+	want_set(m, MACHINE_WANT_STOP);
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+	kick_all(m);
+	wake_loop(m);
+}
+
+void machine__boot_timer(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	if (!m->boot_timer_hit) {
+		m->boot_wall = time_now_ns(CLOCK_MONOTONIC) - m->made_wall;
+		m->boot_cpu = time_now_ns(CLOCK_PROCESS_CPUTIME_ID) - m->made_cpu;
+	}
+	m->boot_timer_hit = true;
+	pthread_mutex_unlock(&m->lock);
+	wake_loop(m);
+}
+
+/* --- a processor's thread ------------------------------------------------------------------------------------ */
+
+static void answer_io(struct machine *m, const struct engine_exit *x)
+{
+	for (uint32_t i = 0; i < x->count; i++) {
+		uint8_t *data = x->data + (size_t)i * x->size;
+
+		if (x->write)
+			bus_write(&m->ports, x->addr, data, x->size);
+		else
+			bus_read(&m->ports, x->addr, data, x->size);
+	}
+}
+
+static void answer_mmio(struct machine *m, const struct engine_exit *x)
+{
+	if (x->write)
+		bus_write(&m->mmio, x->addr, x->data, x->size);
+	else
+		bus_read(&m->mmio, x->addr, x->data, x->size);
+}
+
+/* answer() - everything but a kick. */
+static void answer(struct machine_cpu *c, const struct engine_exit *x)
+{
+	struct machine *m = c->m;
+
+	switch (x->kind) {
+	case ENGINE_EXIT_IO: answer_io(m, x); break;
+	case ENGINE_EXIT_MMIO: answer_mmio(m, x); break;
+	case ENGINE_EXIT_HALT: machine__end(m, MACHINE_END_HALT, 0, "the guest halted for good"); break;
+	case ENGINE_EXIT_SHUTDOWN: machine__end(m, MACHINE_END_SHUTDOWN, 0, "a triple fault"); break;
+	case ENGINE_EXIT_RESET: machine__end(m, MACHINE_END_HALT, 0, "the guest reset itself"); break;
+	case ENGINE_EXIT_DEBUG: machine__end(m, MACHINE_END_ERROR, 0, "a debug exit nobody asked for"); break;
+	case ENGINE_EXIT_ERROR: machine__end(m, MACHINE_END_ERROR, 0, x->text); break;
+	case ENGINE_EXIT_KICKED:
+	case ENGINE_EXIT_COUNT: break;
+	}
+}
+
+/* run_until_kicked() - returns after a kick, or after an end. */
+static void run_until_kicked(struct machine_cpu *c)
+{
+	struct engine_exit x;
+
+	do {
+		int r = engine_cpu_run(c->cpu, &x);
+
+		if (r < 0) {
+			machine__end(c->m, MACHINE_END_ERROR, 0, err_name(-r));
+			return;
+		}
+		answer(c, &x);
+	} while (x.kind != ENGINE_EXIT_KICKED && want_get(c->m) != MACHINE_WANT_STOP);
+}
+
+/* gate() - waits while the machine is paused. Return: whether to go on. */
+static bool gate(struct machine *m)
+{
+	bool go;
+
+	if (want_get(m) == MACHINE_WANT_RUN)
+		return true;
+	pthread_mutex_lock(&m->lock);
+	if (m->want == MACHINE_WANT_PAUSE) {
+		m->n_inside--;
+		pthread_cond_broadcast(&m->changed);
+		while (m->want == MACHINE_WANT_PAUSE)
+			pthread_cond_wait(&m->changed, &m->lock);
+		m->n_inside++;
+	}
+	go = m->want == MACHINE_WANT_RUN;
+	pthread_mutex_unlock(&m->lock);
+	return go;
+}
+
+static void *cpu_main(void *arg)
+{
+	struct machine_cpu *c = arg;
+	struct machine *m = c->m;
+
+	while (gate(m))
+		run_until_kicked(c);
+	pthread_mutex_lock(&m->lock);
+	m->n_inside--;
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+	return NULL;
+}
+
+/* --- the loop's side -------------------------------------------------------------------------------------------- */
+
+static int thread_start(struct machine_cpu *c, const pthread_attr_t *attr)
+{
+	char name[16];
+	int r = pthread_create(&c->thread, attr, cpu_main, c);
+
+	if (r != 0)
+		return -r;
+	c->has_thread = true;
+	str_format(name, sizeof(name), "cpu %u", (unsigned)(c - c->m->cpu));
+	pthread_setname_np(c->thread, name);
+	return 0;
+}
+
+/*
+ * machine__threads_start() - with every signal blocked: those of the process are the loop thread's; an engine lets through what it
+ * needs.
+ */
+int machine__threads_start(struct machine *m, enum machine_want want, struct err *e)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	int r = 0;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
+	m->n_inside = m->n_cpus;
+	want_set(m, want);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned i = 0; i < m->n_cpus && r == 0; i++)
+		r = thread_start(&m->cpu[i], &attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (r < 0) {
+		machine__threads_want(m, MACHINE_WANT_STOP);
+		return err_sys(e, -r, "a processor's thread");
+	}
+	return 0;
+}
+
+static void join_all(struct machine *m)
+{
+	for (unsigned i = 0; i < m->n_cpus; i++)
+		if (m->cpu[i].has_thread) {
+			pthread_join(m->cpu[i].thread, NULL);
+			m->cpu[i].has_thread = false;
+		}
+}
+
+void machine__threads_want(struct machine *m, enum machine_want want)
+{
+	pthread_mutex_lock(&m->lock);
+	if (m->want != MACHINE_WANT_STOP) /* from which there is no way back */
+		want_set(m, want);
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+	if (want == MACHINE_WANT_RUN)
+		return;
+	kick_all(m);
+	if (want == MACHINE_WANT_STOP) {
+		join_all(m);
+		return;
+	}
+	pthread_mutex_lock(&m->lock);
+	while (m->n_inside > 0)
+		pthread_cond_wait(&m->changed, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void tell_boot_timer(struct machine *m)
+{
+	bool hit;
+
+	pthread_mutex_lock(&m->lock);
+	hit = m->boot_timer_hit && m->boot_wall != 0;
+	pthread_mutex_unlock(&m->lock);
+	if (!hit)
+		return;
+	if (m->ev.boot_timer)
+		m->ev.boot_timer(m->ev.arg, m->boot_wall / 1000, m->boot_cpu / 1000);
+	m->boot_wall = 0; /* told; the processors do not write it again */
+}
+
+/* machine__wake() - the loop thread: what processors have to say. */
+void machine__wake(void *arg, uint32_t events)
+{
+	struct machine *m = arg;
+	struct machine_events ev = m->ev;
+	enum machine_end end;
+	char why[MACHINE_WHY_MAX];
+	uint64_t n;
+
+	(void)events;
+	if (read(m->wake_fd, &n, sizeof(n)) < 0)
+		return;
+	tell_boot_timer(m);
+	pthread_mutex_lock(&m->lock);
+	end = m->end;
+	pthread_mutex_unlock(&m->lock);
+	if (end == MACHINE_END_NONE || m->state == MACHINE_STOPPED)
+		return;
+	machine__threads_want(m, MACHINE_WANT_STOP);
+	serial_flush(m->serial, SERIAL_FLUSH_MS);
+	m->state = MACHINE_STOPPED;
+	str_copy(why, sizeof(why), m->end_why);
+	if (ev.ended) /* it may free the machine */
+		ev.ended(ev.arg, end, m->end_status, why);
+}
