@@ -47,6 +47,7 @@ const struct cmd *const cmd_table[] = { /* the order of `hull --help` inside eac
 					&cmd_volume_inspect,
 					&cmd_volume_rm,
 					&cmd_volume_prune,
+					&cmd_vm_run,
 					&cmd_docs,
 					NULL
 };

@@ -10,6 +10,7 @@ extern const struct cmd cmd_attach, cmd_build, cmd_commit, cmd_container_prune, 
 	cmd_images, cmd_import, cmd_info, cmd_inspect, cmd_kill, cmd_load, cmd_logs, cmd_pause, cmd_port,
 	cmd_ps, cmd_rename, cmd_restart, cmd_rm, cmd_rmi, cmd_run, cmd_save, cmd_start, cmd_stats, cmd_stop,
 	cmd_system_df, cmd_system_prune, cmd_tag, cmd_top, cmd_unpause, cmd_update, cmd_version,
-	cmd_volume_create, cmd_volume_inspect, cmd_volume_ls, cmd_volume_prune, cmd_volume_rm, cmd_wait;
+	cmd_volume_create, cmd_volume_inspect, cmd_volume_ls, cmd_vm_run, cmd_volume_prune, cmd_volume_rm,
+	cmd_wait;
 
 #endif
