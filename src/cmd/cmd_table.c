@@ -48,6 +48,7 @@ const struct cmd *const cmd_table[] = { /* the order of `hull --help` inside eac
 					&cmd_volume_rm,
 					&cmd_volume_prune,
 					&cmd_vm_run,
+					&cmd_firecracker,
 					&cmd_docs,
 					NULL
 };

@@ -270,12 +270,34 @@ static int run_words(char **whole, int argc, int first, const struct cmd **ret_c
 	return r < 0 ? r : run_command(*ret_c, argc - words, argv + words, e);
 }
 
+/* called_as_command() - a link with one of these names is `hull NAME`. Return: the arguments of that; NULL: it is not. */
+static char **called_as_command(int argc, char **argv)
+{
+	static char firecracker[] = "firecracker", jailer[] = "jailer";
+	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
+	char *word = str_eq(name, firecracker) ? firecracker : str_eq(name, jailer) ? jailer : NULL;
+	char **all = word ? calloc((size_t)argc + 2, sizeof(*all)) : NULL;
+
+	if (!all)
+		return NULL;
+	all[0] = argv[0];
+	all[1] = word;
+	memcpy(all + 2, argv + 1, (size_t)(argc - 1) * sizeof(*all));
+	return all;
+}
+
 int cmd_main(int argc, char **argv)
 {
+	auto_free char **link = called_as_command(argc, argv);
 	struct err e = { 0 };
 	const struct cmd *c = NULL;
 	int first, r;
 
+	if (link) {
+		argv = link;
+		argc++;
+	}
 	cmd_globals.root = getenv("HULL_ROOT");
 	cmd_globals.run_root = getenv("HULL_RUN_ROOT");
 	first = opt_parse(&global_cmd, &cmd_globals, argc - 1, argv + 1, &e);

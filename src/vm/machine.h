@@ -254,6 +254,7 @@ struct machine_restore {                /* what a clone has of its own */
 	bool track_dirty, resume, fresh_identity;
 	const char *vsock_path;          /* NULL: the saved one */
 	const char *const *net_override; /* pairs iface, host device; ended by NULL; or NULL */
+	struct mmds *mmds;               /* borrowed; NULL: none */
 	int serial_in, serial_out;       /* borrowed; -1: none */
 };
 /* machine_restore() - a PAUSED machine, or RUNNING with @resume; its configuration comes from the snapshot. */

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* firecracker.c - the process: options, socket, the loop, the start of the machine, its end */
+#include "api/firecracker.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "api/firecracker_internal.h"
+#include "base/bug.h"
+#include "base/err.h"
+#include "base/guard.h"
+#include "base/str.h"
+#include "fmt/http.h"
+#include "io/http_server.h"
+#include "sys/file.h"
+#include "sys/sock.h"
+#include "sys/tun.h"
+
+enum { CONFIG_BYTES_MAX = 4 << 20 };
+
+#define CMDLINE_DEFAULT                                                                                      \
+	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce"
+
+int fc_id_check(const char *id, struct err *e)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+	size_t len = strlen(id);
+
+	if (len < 1 || len > 64)
+		return err_set(e, EINVAL, "Invalid instance ID: want 1 to 64 characters, got %zu", len);
+	if (id[strspn(id, good)])
+		return err_set(e, EINVAL, "Invalid instance ID: '%c': want letters, digits and '-'",
+			       id[strspn(id, good)]);
+	return 0;
+}
+
+const struct machine_config *fc__config(const struct fc *f)
+{
+	const struct machine_config *m = f->m ? machine_config_of(f->m) : NULL;
+
+	return m ? m : &f->c;
+}
+
+void fc__end(struct fc *f, int exit_code)
+{
+	f->exit_code = exit_code;
+	f->loop.stop = true;
+}
+
+/* --- what the machine tells ----------------------------------------------------------------------------------- */
+
+static void ended(void *arg, enum machine_end how, int status, const char *why)
+{
+	struct fc *f = arg;
+
+	(void)status;
+	if (how == MACHINE_END_ERROR) {
+		fc__log(f, FC_ERROR, "The microVM stopped: %s", why ? why : "error");
+		err_set(&f->why, EIO, "%s", why ? why : "the machine stopped");
+		fc__end(f, FC_EXIT_GENERIC);
+		return;
+	}
+	fc__log(f, FC_INFO, "The microVM ended%s%s", why ? ": " : "", why ? why : "");
+	fc__end(f, FC_EXIT_OK);
+}
+
+static void boot_timer(void *arg, int64_t wall_us, int64_t cpu_us)
+{
+	struct fc *f = arg;
+
+	/* since the process, or the jailer before it, began: what the machine measured began later */
+	wall_us = (time_now_ns(CLOCK_MONOTONIC) - f->started) / 1000;
+	cpu_us = (time_now_ns(CLOCK_PROCESS_CPUTIME_ID) - f->started_cpu) / 1000 +
+		 (int64_t)f->o->parent_cpu_us;
+	fc__log(f, FC_INFO, "Guest-boot-time = %6lld us %lld ms, %6lld CPU us %lld CPU ms",
+		(long long)wall_us, (long long)wall_us / 1000, (long long)cpu_us, (long long)cpu_us / 1000);
+}
+
+struct machine_events fc__events(struct fc *f)
+{
+	return (struct machine_events){ .ended = ended, .boot_timer = boot_timer, .arg = f };
+}
+
+/* --- start ---------------------------------------------------------------------------------------------------- */
+
+/* root_words() - what tells the kernel its root device; "" when there is none. */
+static void root_words(const struct machine_config *c, char *dst, size_t size)
+{
+	*dst = '\0';
+	if (c->n_drives > 0 && c->drive[0].root && c->drive[0].partuuid)
+		str_format(dst, size, " root=PARTUUID=%s %s", c->drive[0].partuuid,
+			   c->drive[0].readonly ? "ro" : "rw");
+	else if (c->n_drives > 0 && c->drive[0].root)
+		str_format(dst, size, " root=/dev/vda %s", c->drive[0].readonly ? "ro" : "rw");
+	for (unsigned i = 0; i < c->n_pmems; i++)
+		if (c->pmem[i].root)
+			str_format(dst, size, " root=/dev/pmem%u %s", i, c->pmem[i].readonly ? "ro" : "rw");
+}
+
+/* make_cmdline() - the words of the user, and behind them ours; what stands behind "--" is for init. */
+static int make_cmdline(struct fc *f, struct err *e)
+{
+	const char *args = f->boot_args ? f->boot_args : CMDLINE_DEFAULT;
+	const char *init = strstr(args, " -- ");
+	size_t len = init ? (size_t)(init - args) : strlen(args);
+	char root[128];
+	char *all;
+
+	root_words(&f->c, root, sizeof(root));
+	all = str_printf("%.*s%s%s%s", (int)len, args, f->c.pci ? "" : " pci=off", root, init ? init : "");
+	if (!all)
+		return err_sys(e, ENOMEM, "kernel command line");
+	free(f->c.cmdline);
+	f->c.cmdline = all;
+	if (strlen(all) >= MACHINE_CMDLINE_MAX)
+		return err_set(e, EINVAL, "The kernel command line is longer than %d bytes",
+			       MACHINE_CMDLINE_MAX);
+	return 0;
+}
+
+static int reopen(struct machine_file *f, int flags, struct err *e)
+{
+	if (!f->path || f->fd >= 0)
+		return 0;
+	f->fd = file_open(AT_FDCWD, f->path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+	return f->fd < 0 ? err_sys(e, -f->fd, "'%s'", f->path) : 0;
+}
+
+/* reopen_all() - a start that failed has taken some descriptors with it; the next one needs them again. */
+static int reopen_all(struct machine_config *c, struct err *e)
+{
+	int r = reopen(&c->kernel, O_RDONLY, e);
+
+	if (r == 0)
+		r = reopen(&c->initrd, O_RDONLY, e);
+	for (unsigned i = 0; i < c->n_drives && r == 0; i++)
+		r = reopen(&c->drive[i].file, c->drive[i].readonly ? O_RDONLY : O_RDWR, e);
+	for (unsigned i = 0; i < c->n_pmems && r == 0; i++)
+		r = reopen(&c->pmem[i].file, c->pmem[i].readonly ? O_RDONLY : O_RDWR, e);
+	for (unsigned i = 0; i < c->n_nets && r == 0; i++)
+		if (c->net[i].tap_fd < 0) {
+			c->net[i].tap_fd = tun_open(c->net[i].host_dev, NULL);
+			if (c->net[i].tap_fd < 0)
+				r = err_sys(e, -c->net[i].tap_fd, "Open tap device '%s'", c->net[i].host_dev);
+		}
+	return r;
+}
+
+int fc__start(struct fc *f, struct err *e)
+{
+	int r;
+
+	if (!f->has_boot)
+		return err_set(e, EINVAL, "Cannot start microvm without kernel configuration");
+	if (f->serial.fd >= 0)
+		f->c.serial_out = f->serial.fd;
+	r = make_cmdline(f, e);
+	if (r == 0)
+		r = reopen_all(&f->c, e);
+	if (r == 0)
+		r = machine_config_check(&f->c, e);
+	if (r == 0) {
+		f->events = fc__events(f);
+		r = machine_new(&f->m, &f->c, &f->loop, &f->events, e);
+	}
+	if (r == 0)
+		r = machine_start(f->m, e);
+	if (r < 0) {
+		machine_free(f->m);
+		f->m = NULL;
+		return err_wrap(e, r, "Cannot start the microVM");
+	}
+	fc__log(f, FC_INFO, "The microVM runs");
+	fc__flush_metrics(f);
+	return 0;
+}
+
+/* --- the process ---------------------------------------------------------------------------------------------- */
+
+/* serial_in() - standard input, when there is something to wait for: epoll takes neither files nor /dev/null. */
+static int serial_in(void)
+{
+	struct stat st;
+
+	if (fstat(STDIN_FILENO, &st) < 0)
+		return -1;
+	return S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(STDIN_FILENO) ? STDIN_FILENO : -1;
+}
+
+/* --- the terminal: bytes as they are typed, for the guest to echo ----------------------------------------------- */
+
+static struct termios terminal; /* as it was; valid while @terminal_set */
+static bool terminal_set;
+
+static void terminal_raw(void)
+{
+	struct termios raw;
+
+	if (tcgetattr(STDIN_FILENO, &terminal) < 0)
+		return;
+	raw = terminal;
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG);
+	terminal_set = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+void fc__terminal_restore(void)
+{
+	if (terminal_set)
+		tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+}
+
+static void refused(void *arg, const char *why)
+{
+	struct fc *f = arg;
+
+	f->n.refused++;
+	fc__log(f, FC_ERROR, "API: refused: %s", why);
+}
+
+static int open_api(struct fc *f, struct err *e)
+{
+	struct http_server_config c = {
+		.name = "Firecracker API",
+		.body_max = f->o->payload_max,
+		.connections = FC_CONNECTIONS_MAX,
+		.methods = 1 << HTTP_GET | 1 << HTTP_PUT | 1 << HTTP_PATCH | 1 << HTTP_DELETE,
+		.serve = fc__serve,
+		.refused = refused,
+		.arg = f,
+	};
+	int fd = sock_listen_at(AT_FDCWD, f->o->api_sock, SOCK_STREAM, 0600), r;
+
+	if (fd == -EADDRINUSE)
+		return err_set(e, EADDRINUSE,
+			       "Failed to open the API socket at: %s. Check that it is not already used",
+			       f->o->api_sock);
+	if (fd < 0)
+		return err_sys(e, -fd, "Failed to open the API socket at: %s", f->o->api_sock);
+	r = fc__set_str(&f->sock, f->o->api_sock, e);
+	if (r < 0) {
+		fd_close(&fd);
+		return r;
+	}
+	return http_server_open(&f->server, &f->loop, fd, &c, e);
+}
+
+static int init_log(struct fc *f, struct err *e)
+{
+	const struct fc_options *o = f->o;
+	int r = 0;
+
+	f->log.level = o->level ? (enum fc_level)fc__level_find(o->level) : FC_INFO;
+	f->log.show_level = o->show_level;
+	f->log.show_origin = o->show_log_origin;
+	f->log.id = o->id;
+	if (o->module)
+		r = fc__set_str(&f->log.module, o->module, e);
+	if (r == 0 && o->log_path)
+		r = fc__open_log(f, o->log_path, e);
+	if (r == 0 && o->metrics_path)
+		r = fc__open_metrics(f, o->metrics_path, e);
+	return r;
+}
+
+static int init(struct fc *f, struct err *e)
+{
+	const struct fc_options *o = f->o;
+	int r;
+
+	f->started = o->start_time_us ? (nsec_t)o->start_time_us * 1000 : time_now_ns(CLOCK_MONOTONIC);
+	f->started_cpu =
+		o->start_cpu_us ? (nsec_t)o->start_cpu_us * 1000 : time_now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	machine_config_defaults(&f->c);
+	str_copy(f->c.id, sizeof(f->c.id), o->id);
+	f->c.engine = o->engine;
+	f->c.pci = o->pci;
+	f->c.boot_timer = o->boot_timer;
+	f->c.serial = f->c.i8042 = f->c.vmgenid = true;
+	f->c.serial_in = serial_in();
+	f->c.serial_out = STDOUT_FILENO;
+	r = loop_init(&f->loop);
+	if (r < 0)
+		return err_sys(e, -r, "event loop");
+	r = init_log(f, e);
+	if (r == 0)
+		r = mmds_new(&f->mmds, o->mmds_max, e);
+	f->c.mmds = f->mmds;
+	return r;
+}
+
+static int load_file(struct fc *f, const char *path, size_t max,
+		     int (*take)(struct fc *f, const char *text, size_t len, struct err *e), struct err *e)
+{
+	auto_fini(buf) struct buf text = { 0 };
+	int r = file_slurp_at(AT_FDCWD, path, &text, max);
+
+	if (r < 0)
+		return err_sys(e, -r, "'%s'", path);
+	r = take(f, buf_str(&text), text.len, e);
+	return r < 0 ? err_wrap(e, r, "'%s'", path) : 0;
+}
+
+static int take_metadata(struct fc *f, const char *text, size_t len, struct err *e)
+{
+	return mmds_put(f->mmds, text, len, e);
+}
+
+/* begin() - files, then the socket. Return: 0, or an exit status. */
+static int begin(struct fc *f, struct err *e)
+{
+	const struct fc_options *o = f->o;
+
+	if (init(f, e) < 0)
+		return FC_EXIT_GENERIC;
+	fc__log(f, FC_INFO, "Running hull " HULL_VERSION " with the API of Firecracker v" FC_API_VERSION);
+	if (o->metadata && load_file(f, o->metadata, CONFIG_BYTES_MAX, take_metadata, e) < 0)
+		return FC_EXIT_GENERIC;
+	if (!o->no_api && open_api(f, e) < 0)
+		return FC_EXIT_GENERIC;
+	if (o->config_file) {
+		if (load_file(f, o->config_file, CONFIG_BYTES_MAX, fc__load_config, e) < 0 ||
+		    fc__start(f, e) < 0)
+			return FC_EXIT_CONFIG;
+	}
+	return 0;
+}
+
+static void end(struct fc *f)
+{
+	fc__flush_metrics(f);
+	http_server_close(f->server);
+	machine_free(f->m);
+	if (f->sock)
+		file_unlink(AT_FDCWD, f->sock, 0);
+	loop_timer_off(&f->loop, &f->metrics.timer);
+	machine_config_fini(&f->c);
+	mmds_free(f->mmds);
+	loop_fini(&f->loop);
+	fc__file_fini(&f->serial);
+	free(f->sock);
+	free(f->boot_args);
+	free(f->cpu_json);
+	free(f->log.path);
+	free(f->log.module);
+	free(f->metrics.path);
+	free(f->metrics.properties);
+	fd_close(&f->log.fd);
+	fd_close(&f->metrics.fd);
+}
+
+int fc_run(const struct fc_options *o, struct err *e)
+{
+	struct fc f = {
+		.o = o, .loop.epfd = -1, .serial.fd = -1, .log.fd = -1, .metrics.fd = -1, .log.id = o->id
+	};
+	int r;
+
+	fc__signals();
+	terminal_raw();
+	r = begin(&f, e);
+	if (r == 0) {
+		int rc = loop_run(&f.loop);
+
+		r = rc < 0 ? FC_EXIT_GENERIC : f.exit_code;
+		if (rc < 0)
+			err_sys(&f.why, -rc, "event loop");
+		*e = f.why;
+	}
+	if (r)
+		fc__log(&f, FC_ERROR, "Ending with status %d: %s", r, e->text);
+	end(&f);
+	fc__terminal_restore();
+	return r;
+}

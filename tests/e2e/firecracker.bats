@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+# Firecracker's API: each row of its table, taken and refused, before a machine runs. firecracker_api.py holds the rows.
+bats_require_minimum_version 1.5.0
+load common
+
+# section NAME: one section of the script, its complaints shown
+section() {
+	need python3
+	run python3 "$BATS_TEST_DIRNAME/firecracker_api.py" "$HULL" "$1"
+	[ "$status" != 77 ] || skip "${output#\# skip: }"
+	[ "$status" = 0 ] || { echo "$output"; return 1; }
+}
+
+@test "the server keeps to its rules of HTTP: form, pipelining, Expect, limits, ten connections" { section server; }
+@test "paths, methods, ids and bodies that are wrong are refused with 400 and a fault_message" { section routing; }
+@test "what needs a running machine is refused before the start" { section states; }
+@test "machine-config, boot-source and cpu-config take and refuse what they should" { section machine; }
+@test "drives and pmem take and refuse what they should" { section disks; }
+@test "balloon, vsock, entropy, serial and memory hot-plug take and refuse what they should" { section devices; }
+@test "network interfaces and the metadata service's configuration take and refuse what they should" { section net; }
+@test "the metadata store puts, merges and has a limit" { section mmds; }
+@test "logger and metrics have their files, levels and forms" { section logs; }
+@test "snapshot/load refuses what it should, and ends the process when it fails" { section snapshots; }
+@test "flags and exit codes are Firecracker's" { section flags; }
+@test "a configuration file that is wrong in any way ends with 152" { section config_file; }

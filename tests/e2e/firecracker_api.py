@@ -1,0 +1,742 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""firecracker_api.py HULL SECTION - the API of `hull firecracker`, row by row: what it takes, what it refuses
+
+Prints one line for each expectation that was not met; exit status 1 when there was one, 77 when the machine lacks something.
+"""
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HULL = sys.argv[1]
+HERE = os.path.dirname(os.path.abspath(__file__))
+FAILED = 0
+CHECKED = 0
+TMP = tempfile.TemporaryDirectory(prefix="hull-fc.")
+PUT, PATCH, GET, DELETE = "PUT", "PATCH", "GET", "DELETE"
+
+
+class Skip(Exception):
+    pass
+
+
+def expect(what, got, want):
+    global FAILED, CHECKED
+    CHECKED += 1
+    if got != want:
+        FAILED += 1
+        print(f"# {what}: got {got!r}, want {want!r}")
+
+
+def expect_in(what, part, whole):
+    global FAILED, CHECKED
+    CHECKED += 1
+    if part not in whole:
+        FAILED += 1
+        print(f"# {what}: {part!r} is not in {whole!r}")
+
+
+def tmp(name):
+    return os.path.join(TMP.name, name)
+
+
+def make(name, content=b"", size=0):
+    with open(tmp(name), "wb") as f:
+        f.write(content)
+        if size:
+            f.truncate(size)
+    return tmp(name)
+
+
+def wait_for(what, condition, seconds=10):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    expect(f"{what} within {seconds} s", False, True)
+    return False
+
+
+class Connection:
+    """Raw, so that each byte of an answer is seen."""
+
+    def __init__(self, path):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(20)
+        self.s.connect(path)
+        self.rest = b""
+
+    def send(self, data):
+        self.s.sendall(data)
+
+    def _more(self):
+        got = self.s.recv(65536)
+        self.rest += got
+        return bool(got)
+
+    def answer(self):
+        """One response: (status, [header lines], body bytes); None: the connection has ended."""
+        while b"\r\n\r\n" not in self.rest:
+            if not self._more():
+                return None
+        head, self.rest = self.rest.split(b"\r\n\r\n", 1)
+        lines = head.decode().split("\r\n")
+        length = next((int(x.split(":")[1]) for x in lines if x.lower().startswith("content-length:")), 0)
+        while len(self.rest) < length:
+            if not self._more():
+                return None
+        body, self.rest = self.rest[:length], self.rest[length:]
+        return int(lines[0].split(" ")[1]), lines, body
+
+    def ended(self):
+        try:
+            return not self.rest and self.s.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self):
+        self.s.close()
+
+
+class Vmm:
+    count = 0
+
+    def __init__(self, *args, wait=True, **kw):
+        Vmm.count += 1
+        self.sock = tmp(f"s{Vmm.count}")
+        self.log = tmp(f"out{Vmm.count}")
+        with open(self.log, "wb") as out:
+            self.p = subprocess.Popen([HULL, "firecracker", "--api-sock", self.sock, *args],
+                                      stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, **kw)
+        if wait:
+            wait_for("API socket", lambda: os.path.exists(self.sock) or self.p.poll() is not None)
+        self.c = None
+
+    def raw(self, method, path, body=None):
+        if self.c is None:
+            self.c = Connection(self.sock)
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+        self.c.send(head.encode() + b"\r\n" + data)
+        got = self.c.answer()
+        if got is None:
+            self.c = None
+        return got
+
+    def ok(self, method, path, body=None, deprecated=False):
+        got = self.raw(method, path, body)
+        what = f"{method} {path} {body}"
+        if got is None:
+            expect(what, None, "an answer")
+            return None
+        status, lines, text = got
+        want = 200 if method == GET else 204
+        expect(f"{what}: {text.decode()}", status, want)
+        expect(f"{what}: deprecated", "Deprecation: true" in lines, deprecated)
+        if status == 204:
+            expect(f"{what}: body", text, b"")
+        return json.loads(text) if text else None
+
+    def no(self, method, path, body=None, says="", status=400):
+        """A refusal: its code, its one key, and words of it."""
+        got = self.raw(method, path, body)
+        what = f"{method} {path} {body if body is None or len(str(body)) < 200 else '...'}"
+        if got is None:
+            expect(what, None, "an answer")
+            return
+        expect(what, got[0], status)
+        reply = json.loads(got[2] or b"{}")
+        expect(f"{what}: keys", list(reply), ["fault_message"])
+        expect_in(what, says, reply.get("fault_message", ""))
+
+    def wait(self, seconds=20):
+        try:
+            return self.p.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self):
+        if self.p.poll() is None:
+            self.p.kill()
+        self.p.wait()
+
+    def text(self):
+        with open(self.log, errors="replace") as f:
+            return f.read()
+
+
+def rejects_fields(v, method, path, body):
+    """Unknown fields, wrong kinds, no object, no JSON."""
+    v.no(method, path, {**body, "no_such_field": 1}, "no_such_field")
+    v.no(method, path, [], "object")
+    v.no(method, path, b"{", "JSON")
+    v.no(method, path, None, "Empty")
+    for key in body:
+        v.no(method, path, {**body, key: {"a": [1]}}, "")
+
+
+# --- sections ------------------------------------------------------------------------------------------------------
+
+
+def server():
+    """The rules of HTTP: form of answers, pipelining, Expect, limits, connections."""
+    v = Vmm()
+    status, lines, body = v.raw(GET, "/version")
+    expect("status line", lines[0], "HTTP/1.1 200 ")
+    expect("headers", lines[1:], ["Server: Firecracker API", "Connection: keep-alive", "Content-Type: application/json",
+                                  f"Content-Length: {len(body)}"])
+    status, lines, body = v.raw(PUT, "/entropy", {})
+    expect("answer without a body", lines, ["HTTP/1.1 204 ", "Server: Firecracker API", "Connection: keep-alive"])
+    status, lines, body = v.raw(PUT, "/vsock", {"guest_cid": 3, "uds_path": tmp("v"), "vsock_id": "x"})
+    expect("answer to something deprecated", lines,
+           ["HTTP/1.1 204 ", "Server: Firecracker API", "Connection: keep-alive", "Deprecation: true"])
+
+    c = Connection(v.sock)
+    one = b"GET /machine-config HTTP/1.1\r\n\r\n"
+    put = json.dumps({"vcpu_count": 2, "mem_size_mib": 64}).encode()
+    c.send(one + b"PUT /machine-config HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(put), put) + one)
+    expect("pipelined: before", json.loads(c.answer()[2])["vcpu_count"], 1)
+    expect("pipelined: change", c.answer()[0], 204)
+    expect("pipelined: after", json.loads(c.answer()[2])["vcpu_count"], 2)
+    for byte in one:
+        c.send(bytes([byte]))
+    expect("byte by byte", c.answer()[0], 200)
+    c.send(b"PUT /machine-config HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(put))
+    expect("Expect", c.answer()[0], 100)
+    c.send(put)
+    expect("the body after it", c.answer()[0], 204)
+    c.send(b"GET /version HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    expect("HTTP/1.0", c.answer()[1][0], "HTTP/1.0 200 ")
+    c.close()
+
+    for what, data in {
+        "method": b"POST /actions HTTP/1.1\r\n\r\n",
+        "case": b"get / HTTP/1.1\r\n\r\n",
+        "version": b"GET / HTTP/3\r\n\r\n",
+        "words": b"hello\r\n\r\n",
+        "long line": b"GET / HTTP/1.1\r\nX: " + b"x" * 1024 + b"\r\n\r\n",
+        "long body": b"PUT /mmds HTTP/1.1\r\nContent-Length: 51201\r\n\r\n",
+        "chunked": b"PUT /mmds HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "length": b"PUT /mmds HTTP/1.1\r\nContent-Length: two\r\n\r\n",
+    }.items():
+        c = Connection(v.sock)
+        c.send(data)
+        status, lines, body = c.answer()
+        expect(f"no HTTP, {what}", (status, list(json.loads(body))), (400, ["error"]))
+        c.close()
+
+    line = b"GET / HTTP/1.1\r\nX: " + b"x" * (1024 - 5) + b"\r\n\r\n"
+    c = Connection(v.sock)
+    c.send(line)
+    expect("a line of 1,024 bytes", c.answer()[0], 200)
+    big = json.dumps({"a": "x" * (51200 - 9)}).encode()
+    c.send(b"PUT /mmds HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(big), big))
+    expect(f"a body of {len(big)} bytes", c.answer()[0], 204)
+    c.close()
+
+    v.c.close()
+    v.c = None
+    time.sleep(0.1)
+    many = [Connection(v.sock) for _ in range(10)]
+    for c in many:
+        c.send(one)
+        expect("one of ten connections", c.answer()[0], 200)
+    c = Connection(v.sock)
+    status, lines, body = c.answer()
+    expect("the eleventh", (status, list(json.loads(body)), "Connection: close" in lines), (503, ["error"], True))
+    expect("and it ends", c.ended(), True)
+    many.pop().close()
+    time.sleep(0.1)
+    c = Connection(v.sock)
+    c.send(one)
+    expect("room again", c.answer()[0], 200)
+    v.stop()
+
+    v = Vmm("--http-api-max-payload-size", "100")
+    v.ok(PUT, "/machine-config", {"vcpu_count": 1, "mem_size_mib": 64})
+    status, _, body = v.raw(PUT, "/mmds", {"a": "x" * 100})
+    expect("--http-api-max-payload-size", (status, list(json.loads(body))), (400, ["error"]))
+    v.stop()
+
+
+def routing():
+    """Paths, methods, bodies that are missing or too much, ids."""
+    v = Vmm()
+    for method, path in ((GET, "/nothing"), (PUT, "/nothing"), (GET, "/actions"), (PUT, "/"), (PATCH, "/actions"),
+                         (DELETE, "/actions"), (GET, "/drives/a"), (GET, "/vm"), (PUT, "/vm"), (GET, "/version?x"),
+                         (GET, "/balloon/nothing"), (PUT, "/snapshot/nothing"), (PUT, "/mmds/nothing"),
+                         (GET, "/hotplug"), (GET, "//version"), (PATCH, "/balloon/hinting")):
+        v.no(method, path, {} if method in (PUT, PATCH) else None, "Invalid request method and/or path")
+    for path in ("/version/more", "/machine-config/", "/vm/config/more/of/it"):
+        v.ok(GET, path)
+    v.no(GET, "/version", {}, "cannot have a body")
+    v.no(GET, "/nothing", {}, "cannot have a body")
+    v.no(DELETE, "/drives/a", {}, "cannot have a body")
+    v.no(PUT, "/machine-config", None, "Empty PUT request")
+    v.no(PATCH, "/machine-config", None, "Empty PATCH request")
+    v.no(PATCH, "/machine-config", {}, "Empty PATCH request")
+    disk = make("disk", size=4096)
+    body = {"drive_id": "a", "is_root_device": False, "path_on_host": disk}
+    v.no(PUT, "/drives", body, "cannot be empty")
+    v.no(PUT, "/drives/", body, "cannot be empty")
+    v.no(PUT, "/drives/b", body, "does not match")
+    v.no(PUT, "/drives/a-b", {**body, "drive_id": "a-b"}, "alphanumeric")
+    v.no(PUT, "/drives/a", {**body, "drive_id": ""}, "cannot be empty")
+    v.ok(PUT, "/drives/A_1", {**body, "drive_id": "A_1"})
+    v.no(PUT, "/machine-config", b'{"vcpu_count":1,"mem_size_mib":64,"vcpu_count":2}', "twice")
+    expect("still not started", v.ok(GET, "/")["state"], "Not started")
+    v.stop()
+
+    v = Vmm("--id", "my-machine-1")
+    expect("GET /", v.ok(GET, "/"), {"app_name": "Firecracker", "id": "my-machine-1", "state": "Not started",
+                                     "vmm_version": "1.17.0"})
+    expect("GET /version", v.ok(GET, "/version"), {"firecracker_version": "1.17.0"})
+    v.stop()
+
+
+def states():
+    """What comes only after the start is refused before it."""
+    v = Vmm()
+    says = "not supported before starting"
+    for method, path, body in (
+            (PUT, "/actions", {"action_type": "FlushMetrics"}), (PUT, "/actions", {"action_type": "SendCtrlAltDel"}),
+            (PATCH, "/vm", {"state": "Paused"}), (PATCH, "/drives/a", {"drive_id": "a", "path_on_host": "/x"}),
+            (PATCH, "/network-interfaces/a", {"iface_id": "a"}), (PATCH, "/pmem/a", {"id": "a"}),
+            (PATCH, "/balloon", {"amount_mib": 1}), (PATCH, "/balloon/statistics", {"stats_polling_interval_s": 1}),
+            (GET, "/balloon/statistics", None), (PATCH, "/balloon/hinting/start", {}),
+            (PATCH, "/balloon/hinting/start", None), (PATCH, "/balloon/hinting/stop", None),
+            (GET, "/balloon/hinting/status", None), (PATCH, "/hotplug/memory", {"requested_size_mib": 2}),
+            (GET, "/hotplug/memory", None), (DELETE, "/drives/a", None), (DELETE, "/pmem/a", None),
+            (DELETE, "/network-interfaces/a", None),
+            (PUT, "/snapshot/create", {"snapshot_path": tmp("x"), "mem_file_path": tmp("y")})):
+        v.no(method, path, body, says)
+    v.no(PUT, "/actions", {"action_type": "InstanceStart"}, "without kernel configuration")
+    v.no(PUT, "/actions", {"action_type": "Halt"}, "InstanceStart")
+    v.no(PUT, "/actions", {}, "action_type")
+    expect("nothing was made", [os.path.exists(tmp(x)) for x in "xy"], [False, False])
+    v.stop()
+
+
+def machine():
+    """machine-config, boot-source, cpu-config."""
+    v = Vmm()
+    default = {"vcpu_count": 1, "mem_size_mib": 128, "smt": False, "track_dirty_pages": False, "huge_pages": "None"}
+    expect("defaults", v.ok(GET, "/machine-config"), default)
+    full = {"vcpu_count": 4, "mem_size_mib": 256, "smt": True, "track_dirty_pages": True, "huge_pages": "2M"}
+    v.ok(PUT, "/machine-config", full)
+    expect("all set", v.ok(GET, "/machine-config"), full)
+    v.ok(PATCH, "/machine-config", {"vcpu_count": 2})
+    expect("PATCH keeps the rest", v.ok(GET, "/machine-config"), {**full, "vcpu_count": 2})
+    v.ok(PUT, "/machine-config", {"vcpu_count": 32, "mem_size_mib": 512})
+    expect("PUT resets the rest", v.ok(GET, "/machine-config"), {**default, "vcpu_count": 32, "mem_size_mib": 512})
+    base = {"vcpu_count": 1, "mem_size_mib": 128}
+    rejects_fields(v, PUT, "/machine-config", base)
+    for bad, says in (({"vcpu_count": 0}, "vCPU"), ({"vcpu_count": 33}, "vCPU"), ({"vcpu_count": 256}, "vcpu_count"),
+                      ({"vcpu_count": -1}, "vcpu_count"), ({"vcpu_count": 3, "smt": True}, "smt"),
+                      ({"vcpu_count": 1.5}, "vcpu_count"), ({"vcpu_count": "1"}, "vcpu_count"),
+                      ({"vcpu_count": None}, "vcpu_count"), ({"mem_size_mib": 0}, "memory size"),
+                      ({"mem_size_mib": 2 ** 60}, "memory size"), ({"mem_size_mib": 2 ** 64}, "mem_size_mib"),
+                      ({"mem_size_mib": 3, "huge_pages": "2M"}, "2M"), ({"huge_pages": "1G"}, "huge_pages"),
+                      ({"cpu_template": "V1N1"}, "ARM"), ({"cpu_template": "X"}, "cpu_template"),
+                      ({"cpu_template": "T2"}, "not there yet"), ({"gdb_socket_path": "/x"}, "debugger")):
+        v.no(PUT, "/machine-config", {**base, **bad}, says)
+        v.no(PATCH, "/machine-config", bad, says) if "None" not in str(bad) else None
+    v.no(PUT, "/machine-config", {"vcpu_count": 1}, "mem_size_mib")
+    v.no(PUT, "/machine-config", {"mem_size_mib": 1}, "vcpu_count")
+    v.ok(PUT, "/machine-config", {**base, "cpu_template": "None"}, deprecated=True)
+    expect("a refusal changes nothing", v.ok(GET, "/machine-config"), default)
+
+    kernel = make("kernel", b"no kernel")
+    rejects_fields(v, PUT, "/boot-source", {"kernel_image_path": kernel, "initrd_path": kernel, "boot_args": "a"})
+    v.no(PUT, "/boot-source", {"kernel_image_path": tmp("none")}, "No such file")
+    v.no(PUT, "/boot-source", {"kernel_image_path": kernel, "initrd_path": tmp("none")}, "No such file")
+    v.no(PUT, "/boot-source", {"boot_args": "x"}, "kernel_image_path")
+    v.no(PUT, "/boot-source", {"kernel_image_path": kernel, "boot_args": "x" * 4096}, "longer")
+    v.no(PUT, "/boot-source", {"kernel_image_path": kernel, "boot_args": "a\nb"}, "printable")
+    expect("nothing was set", v.ok(GET, "/vm/config")["boot-source"]["kernel_image_path"], "")
+    want = {"kernel_image_path": kernel, "initrd_path": kernel, "boot_args": "console=ttyS0"}
+    v.ok(PUT, "/boot-source", want)
+    expect("boot-source", v.ok(GET, "/vm/config")["boot-source"], want)
+
+    cpu = {"kvm_capabilities": [], "cpuid_modifiers": [
+        {"leaf": "0x1", "subleaf": "0x0", "flags": 0, "modifiers": [{"register": "ecx", "bitmap": "0bxxx0_1"}]}],
+        "msr_modifiers": [{"addr": "0x10a", "bitmap": "0b0"}], "reg_modifiers": [], "vcpu_features": []}
+    v.ok(PUT, "/cpu-config", cpu)
+    expect("cpu-config", v.ok(GET, "/vm/config")["cpu-config"], cpu)
+    v.ok(PUT, "/machine-config", {**base, "cpu_template": "None"}, deprecated=True)
+    expect("the last of template and cpu-config counts", v.ok(GET, "/vm/config")["cpu-config"], None)
+    v.ok(PUT, "/cpu-config", {})
+    leaf = cpu["cpuid_modifiers"][0]
+    rejects_fields(v, PUT, "/cpu-config", {"cpuid_modifiers": []})
+    for bad in ({"leaf": "x"}, {"leaf": 1}, {"leaf": "-1"}, {"leaf": "0x100000000"}, {"no": 1},
+                {"modifiers": [{"register": "rax", "bitmap": "1"}]}, {"modifiers": [{"register": "eax"}]},
+                {"modifiers": [{"register": "eax", "bitmap": "2"}]}, {"modifiers": [{"register": "eax", "bitmap": ""}]},
+                {"modifiers": [{"register": "eax", "bitmap": "x" * 33}]}):
+        v.no(PUT, "/cpu-config", {"cpuid_modifiers": [{**leaf, **bad}]}, "cpuid_modifiers")
+    for missing in leaf:
+        v.no(PUT, "/cpu-config", {"cpuid_modifiers": [{k: x for k, x in leaf.items() if k != missing}]}, missing)
+    v.no(PUT, "/cpu-config", {"msr_modifiers": [{"addr": "0x1", "bitmap": "0" * 65}]}, "64")
+    v.no(PUT, "/cpu-config", {"reg_modifiers": [{"addr": "0x1", "bitmap": "0"}]}, "ARM")
+    v.no(PUT, "/cpu-config", {"kvm_capabilities": ["121"]}, "not there yet")
+    v.stop()
+
+
+BUCKET = {"size": 1000, "refill_time": 100, "one_time_burst": 5}
+LIMIT = {"bandwidth": BUCKET, "ops": {"size": 5, "refill_time": 10, "one_time_burst": 0}}
+
+
+def rejects_limiters(v, method, path, body, key="rate_limiter"):
+    for bad, says in (({"bandwidth": {"size": 1}}, "refill_time"), ({"ops": {"refill_time": 1}}, "size"),
+                      ({"more": {}}, "more"), ({"ops": {"size": -1, "refill_time": 1}}, "size"), (1, key)):
+        v.no(method, path, {**body, key: bad}, says)
+
+
+def disks():
+    """drives and pmem."""
+    v = Vmm()
+    disk = make("disk", size=1 << 20)
+    one = {"drive_id": "rootfs", "is_root_device": True, "path_on_host": disk}
+    shown = {"drive_id": "rootfs", "partuuid": None, "is_root_device": True, "cache_type": "Unsafe", "is_read_only": False,
+             "path_on_host": disk, "rate_limiter": None, "io_engine": "Sync", "socket": None}
+    v.ok(PUT, "/drives/data", {"drive_id": "data", "is_root_device": False, "path_on_host": disk, "is_read_only": True,
+                               "io_engine": "Async", "cache_type": "Writeback", "rate_limiter": LIMIT})
+    v.ok(PUT, "/drives/rootfs", one)
+    drives = v.ok(GET, "/vm/config")["drives"]
+    expect("the root comes first", [d["drive_id"] for d in drives], ["rootfs", "data"])
+    expect("defaults", drives[0], shown)
+    expect("all set", drives[1], {**shown, "drive_id": "data", "is_root_device": False, "is_read_only": True,
+                                  "io_engine": "Async", "cache_type": "Writeback", "rate_limiter": LIMIT})
+    v.ok(PUT, "/drives/rootfs", {**one, "partuuid": "0eaa91a0-01", "is_read_only": True})
+    expect("the same id replaces", [(d["drive_id"], d["partuuid"]) for d in v.ok(GET, "/vm/config")["drives"]],
+           [("rootfs", "0eaa91a0-01"), ("data", None)])
+    v.no(PUT, "/drives/second", {**one, "drive_id": "second"}, "root")
+    v.no(PUT, "/pmem/second", {"id": "second", "path_on_host": disk, "root_device": True}, "root")
+    more = {"drive_id": "more", "is_root_device": False, "path_on_host": disk}
+    rejects_fields(v, PUT, "/drives/more", {**more, "partuuid": "x", "cache_type": "Unsafe", "is_read_only": True,
+                                            "io_engine": "Sync"})
+    rejects_limiters(v, PUT, "/drives/more", more)
+    for key in more:
+        v.no(PUT, "/drives/more", {k: x for k, x in more.items() if k != key}, key)
+    v.no(PUT, "/drives/more", {**more, "path_on_host": tmp("none")}, "No such file")
+    v.no(PUT, "/drives/more", {**more, "path_on_host": TMP.name}, "")
+    v.no(PUT, "/drives/more", {**more, "cache_type": "unsafe"}, "cache_type")
+    v.no(PUT, "/drives/more", {**more, "socket": "/x"}, "exclude")
+    v.no(PUT, "/drives/more", {"drive_id": "more", "is_root_device": False, "socket": "/x"}, "not there yet")
+    for i in range(14):
+        v.ok(PUT, f"/drives/d{i}", {**more, "drive_id": f"d{i}"})
+    v.no(PUT, "/drives/more", more, "More than 16")
+    v.stop()
+
+    v = Vmm()
+    p = {"id": "p", "path_on_host": disk, "root_device": True, "read_only": True, "rate_limiter": LIMIT}
+    v.ok(PUT, "/pmem/p", p)
+    expect("pmem", v.ok(GET, "/vm/config")["pmem"], [p])
+    v.no(PUT, "/drives/rootfs", one, "root")
+    q = {"id": "q", "path_on_host": disk}
+    rejects_fields(v, PUT, "/pmem/q", {**q, "root_device": False, "read_only": False})
+    rejects_limiters(v, PUT, "/pmem/q", q)
+    v.no(PUT, "/pmem/q", {"id": "q"}, "path_on_host")
+    v.no(PUT, "/pmem/q", {**q, "path_on_host": tmp("none")}, "No such file")
+    v.no(PUT, "/pmem/q", {**q, "path_on_host": make("empty")}, "empty")
+    v.ok(PUT, "/pmem/q", q)
+    expect("pmem's defaults", v.ok(GET, "/vm/config")["pmem"][1],
+           {"id": "q", "path_on_host": disk, "root_device": False, "read_only": False, "rate_limiter": None})
+    v.stop()
+
+
+def devices():
+    """balloon, vsock, entropy, serial, memory hot-plug."""
+    v = Vmm()
+    v.no(GET, "/balloon", None, "balloon")
+    b = {"amount_mib": 64, "deflate_on_oom": True}
+    v.ok(PUT, "/balloon", b)
+    full = {**b, "stats_polling_interval_s": 0, "free_page_hinting": False, "free_page_reporting": False}
+    expect("balloon's defaults", v.ok(GET, "/balloon"), full)
+    full = {**b, "stats_polling_interval_s": 5, "free_page_hinting": True, "free_page_reporting": True}
+    v.ok(PUT, "/balloon", full)
+    expect("balloon", v.ok(GET, "/vm/config")["balloon"], full)
+    rejects_fields(v, PUT, "/balloon", full)
+    v.no(PUT, "/balloon", {**b, "amount_mib": 129}, "memory")
+    v.no(PUT, "/balloon", {**b, "amount_mib": 2 ** 32}, "amount_mib")
+    v.no(PUT, "/balloon", {**b, "stats_polling_interval_s": 65536}, "stats_polling")
+    v.no(PUT, "/balloon", {"amount_mib": 1}, "deflate_on_oom")
+    v.no(PUT, "/machine-config", {"vcpu_count": 1, "mem_size_mib": 32}, "balloon")
+
+    s = {"guest_cid": 3, "uds_path": tmp("vsock")}
+    rejects_fields(v, PUT, "/vsock", s)
+    v.no(PUT, "/vsock", {**s, "guest_cid": 2}, "guest_cid")
+    v.no(PUT, "/vsock", {**s, "guest_cid": 2 ** 32}, "guest_cid")
+    v.no(PUT, "/vsock", {**s, "uds_path": make("there")}, "already")
+    v.no(PUT, "/vsock", {**s, "uds_path": "/" + "x" * 200}, "uds_path")
+    v.ok(PUT, "/vsock", s)
+    v.ok(PUT, "/vsock", {**s, "guest_cid": 4, "vsock_id": "old"}, deprecated=True)
+    expect("vsock", v.ok(GET, "/vm/config")["vsock"], {**s, "guest_cid": 4})
+
+    rejects_fields(v, PUT, "/entropy", {"rate_limiter": LIMIT})
+    rejects_limiters(v, PUT, "/entropy", {})
+    v.ok(PUT, "/entropy", {"rate_limiter": LIMIT})
+    expect("entropy", v.ok(GET, "/vm/config")["entropy"], {"rate_limiter": LIMIT})
+    v.ok(PUT, "/entropy", {})
+    expect("entropy", v.ok(GET, "/vm/config")["entropy"], {"rate_limiter": None})
+    v.ok(PUT, "/entropy", {"rate_limiter": {"ops": {"size": 1, "refill_time": 1, "unknown": "taken"}}})
+
+    rejects_fields(v, PUT, "/serial", {"serial_out_path": tmp("out")})
+    v.no(PUT, "/serial", {"serial_out_path": tmp("no/dir")}, "No such file")
+    v.no(PUT, "/serial", {"rate_limiter": {"size": 1}}, "refill_time")
+    v.ok(PUT, "/serial", {"serial_out_path": tmp("out"), "rate_limiter": BUCKET})
+    expect("made when it is missing", os.path.exists(tmp("out")), True)
+    v.ok(PUT, "/serial", {})
+
+    h = {"total_size_mib": 1024, "slot_size_mib": 256, "block_size_mib": 4}
+    rejects_fields(v, PUT, "/hotplug/memory", h)
+    for bad in ({"total_size_mib": 1000}, {"total_size_mib": 0}, {"slot_size_mib": 64}, {"slot_size_mib": 130},
+                {"block_size_mib": 1}, {"block_size_mib": 3}, {"total_size_mib": 2 ** 32}):
+        v.no(PUT, "/hotplug/memory", {**h, **bad}, "size_mib")
+    v.no(PUT, "/hotplug/memory", {}, "total_size_mib")
+    v.ok(PUT, "/hotplug/memory", h)
+    expect("memory-hotplug", v.ok(GET, "/vm/config")["memory-hotplug"], h)
+    v.ok(PUT, "/hotplug/memory", {"total_size_mib": 256})
+    expect("its defaults", v.ok(GET, "/vm/config")["memory-hotplug"],
+           {"total_size_mib": 256, "slot_size_mib": 128, "block_size_mib": 2})
+    v.stop()
+
+
+def in_netns():
+    """Taps in a network namespace of our own."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        raise Skip("no tap devices here")
+    if not os.environ.get("FC_NETNS"):
+        env = {**os.environ, "FC_NETNS": "1"}
+        sys.exit(subprocess.call(["unshare", "-n", sys.executable, *sys.argv], env=env))
+
+
+def net():
+    """network-interfaces and the metadata service."""
+    in_netns()
+    v = Vmm()
+    n = {"iface_id": "eth0", "host_dev_name": "tap0"}
+    full = {**n, "guest_mac": "06:00:ac:10:00:02", "mtu": 1400, "rx_rate_limiter": LIMIT, "tx_rate_limiter": None}
+    v.ok(PUT, "/network-interfaces/eth0", {k: x for k, x in full.items() if x})
+    expect("network-interfaces", v.ok(GET, "/vm/config")["network-interfaces"], [full])
+    v.ok(PUT, "/network-interfaces/eth0", n)
+    v.ok(PUT, "/network-interfaces/eth0", {**n, "guest_mac": "06:00:AC:10:00:02"})
+    expect("the same id replaces", v.ok(GET, "/vm/config")["network-interfaces"][0]["rx_rate_limiter"], None)
+    m = {"iface_id": "eth1", "host_dev_name": "tap1"}
+    rejects_fields(v, PUT, "/network-interfaces/eth1", {**m, "guest_mac": "06:00:00:00:00:01", "mtu": 1500})
+    rejects_limiters(v, PUT, "/network-interfaces/eth1", m, "rx_rate_limiter")
+    rejects_limiters(v, PUT, "/network-interfaces/eth1", m, "tx_rate_limiter")
+    for bad, says in (({"guest_mac": "06:00:ac:10:00:02"}, "MAC"), ({"guest_mac": "06:00:ac:10:00"}, "MAC"),
+                      ({"guest_mac": "06-00-ac-10-00-02"}, "MAC"), ({"guest_mac": "0g:00:ac:10:00:02"}, "MAC"),
+                      ({"mtu": 67}, "mtu"), ({"mtu": 65536}, "mtu"), ({"host_dev_name": "tap0"}, "in use"),
+                      ({"host_dev_name": "x" * 16}, "name"), ({"host_dev_name": ""}, "name"),
+                      ({"host_dev_name": "lo"}, "lo")):
+        v.no(PUT, "/network-interfaces/eth1", {**m, **bad}, says)
+    v.no(PUT, "/network-interfaces/eth1", {"iface_id": "eth1"}, "host_dev_name")
+    v.ok(PUT, "/network-interfaces/eth1", {**m, "mtu": 68})
+
+    c = {"network_interfaces": ["eth0"], "version": "V2", "ipv4_address": "169.254.170.2", "imds_compat": True}
+    expect("mmds-config", v.ok(GET, "/vm/config")["mmds-config"], None)
+    rejects_fields(v, PUT, "/mmds/config", c)
+    for bad, says in (({"network_interfaces": []}, "empty"), ({"network_interfaces": ["eth9"]}, "no such"),
+                      ({"version": "V3"}, "version"), ({"ipv4_address": "10.0.0.1"}, ""),
+                      ({"ipv4_address": "169.254"}, "IPv4"), ({"network_interfaces": [1]}, "string")):
+        v.no(PUT, "/mmds/config", {**c, **bad}, says)
+    v.no(PUT, "/mmds/config", {"version": "V2"}, "network_interfaces")
+    v.ok(PUT, "/mmds/config", c)
+    expect("mmds-config", v.ok(GET, "/vm/config")["mmds-config"], c)
+    v.ok(PUT, "/mmds/config", {"network_interfaces": ["eth0", "eth1"]}, deprecated=True)
+    expect("its defaults", v.ok(GET, "/vm/config")["mmds-config"],
+           {"network_interfaces": ["eth0", "eth1"], "version": "V1", "ipv4_address": "169.254.169.254",
+            "imds_compat": False})
+    v.stop()
+
+
+def mmds():
+    """The metadata store."""
+    v = Vmm("--mmds-size-limit", "200")
+    expect("empty", v.ok(GET, "/mmds"), {})
+    v.no(PATCH, "/mmds", {"a": 1})
+    v.ok(PUT, "/mmds", {"a": {"b": "c"}, "d": 1})
+    expect("put", v.ok(GET, "/mmds"), {"a": {"b": "c"}, "d": 1})
+    v.ok(PATCH, "/mmds", {"a": {"b": None, "e": [1, "2"]}, "f": True})
+    expect("merged", v.ok(GET, "/mmds"), {"a": {"e": [1, "2"]}, "d": 1, "f": True})
+    v.no(PUT, "/mmds", {"a": "x" * 300}, "", status=413)
+    v.no(PATCH, "/mmds", {"g": "x" * 190}, "", status=413)
+    v.no(PUT, "/mmds", b"{x", "")
+    v.no(PATCH, "/mmds", b"{x", "")
+    v.no(PUT, "/mmds", None, "Empty")
+    expect("as it was", v.ok(GET, "/mmds"), {"a": {"e": [1, "2"]}, "d": 1, "f": True})
+    v.stop()
+    v = Vmm("--metadata", make("meta", b'{"from": "file"}'))
+    expect("--metadata", v.ok(GET, "/mmds"), {"from": "file"})
+    v.stop()
+
+
+def logs():
+    """logger and metrics."""
+    v = Vmm("--id", "me")
+    v.ok(PUT, "/logger", {"log_path": tmp("log"), "level": "warning", "show_level": True, "show_log_origin": True})
+    expect("logger", v.ok(GET, "/vm/config")["logger"],
+           {"log_path": tmp("log"), "level": "Warning", "show_level": True, "show_log_origin": True, "module": None})
+    v.no(GET, "/nothing")
+    v.ok(PUT, "/logger", {"level": "INFO"})
+    v.ok(GET, "/version")
+    with open(tmp("log")) as f:
+        lines = f.read().splitlines()
+    expect_in("an error", "[me:", lines[0])
+    expect_in("its level and place", ":ERROR:", lines[0])
+    expect("form", bool(re.match(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9} \[me:[^:]+:ERROR:[^:]+\.c:\d+\] \S", lines[0])), True)
+    expect("more at a lower level", any(":INFO:" in x and "/version" in x for x in lines), True)
+    for _ in range(30):
+        v.ok(GET, "/version")
+    with open(tmp("log")) as f:
+        got = sum("GET /version" in x for x in f.read().splitlines())
+    expect("a place says no more than 10 in 5 s", got <= 10, True)
+    rejects_fields(v, PUT, "/logger", {"log_path": tmp("log"), "level": "Info", "show_level": True, "module": "api"})
+    v.no(PUT, "/logger", {"level": "Loud"}, "level")
+    v.no(PUT, "/logger", {"log_path": tmp("no/dir")}, "No such file")
+    for level in ("Off", "error", "Warn", "Debug", "TRACE", "Info"):
+        v.ok(PUT, "/logger", {"level": level})
+
+    v.no(PUT, "/metrics", {}, "metrics_path")
+    v.no(PUT, "/metrics", {"metrics_path": tmp("no/dir")}, "No such file")
+    v.no(PUT, "/metrics", {"metrics_path": tmp("m"), "properties": {"a": 1}}, "properties")
+    v.ok(PUT, "/metrics", {"metrics_path": tmp("m"), "emit_id": True, "properties": {"a": "b"}, "unknown": "taken"})
+    expect("metrics", v.ok(GET, "/vm/config")["metrics"],
+           {"metrics_path": tmp("m"), "emit_id": True, "properties": {"a": "b"}})
+    v.no(PUT, "/metrics", {"metrics_path": tmp("m2")}, "already")
+    v.stop()
+
+    v = Vmm("--log-path", tmp("log2"), "--level", "Error", "--show-level", "--show-log-origin", "--module", "api/none",
+            "--metrics-path", tmp("m3"))
+    v.no(GET, "/nothing")
+    expect("--module", os.path.getsize(tmp("log2")), 0)
+    conf = v.ok(GET, "/vm/config")
+    expect("--log-path", (conf["logger"]["log_path"], conf["logger"]["level"]), (tmp("log2"), "Error"))
+    expect("--metrics-path", conf["metrics"]["metrics_path"], tmp("m3"))
+    v.stop()
+
+
+def snapshots():
+    """What snapshot/load refuses before it looks for files."""
+    load = {"snapshot_path": tmp("snap"), "mem_backend": {"backend_type": "File", "backend_path": tmp("mem")}}
+    v = Vmm()
+    for bad, says in (({"snapshot_path": None}, "snapshot_path"), ({"mem_backend": None}, "exactly one"),
+                      ({"mem_file_path": "/x"}, "exactly one"), ({"more": 1}, "more"),
+                      ({"mem_backend": {"backend_type": "Disk", "backend_path": "/x"}}, "backend_type"),
+                      ({"mem_backend": {"backend_type": "File"}}, "backend_path"),
+                      ({"mem_backend": {"backend_type": "File", "backend_path": "/x", "y": 1}}, "y"),
+                      ({"track_dirty_pages": True, "enable_diff_snapshots": True}, "want one"),
+                      ({"huge_pages": "2M"}, "Uffd"), ({"huge_pages": "4M"}, "huge_pages"),
+                      ({"network_overrides": [{"iface_id": "a"}]}, "host_dev_name"),
+                      ({"vsock_override": {}}, "uds_path")):
+        v.no(PUT, "/snapshot/load", {**load, **bad}, says)
+    expect("it goes on", v.ok(GET, "/")["state"], "Not started")
+    v.ok(PUT, "/logger", {"level": "Info"})
+    v.ok(PUT, "/mmds", {"a": 1})
+    v.ok(PUT, "/cpu-config", {})
+    v.ok(PUT, "/serial", {})
+    v.no(PUT, "/snapshot/load", load, "No such file")
+    expect("a load that fails ends the process", v.wait(), 1)
+    v.stop()
+    disk = make("disk", size=4096)
+    for path, body in (("/machine-config", {"vcpu_count": 1, "mem_size_mib": 64}), ("/boot-source", {"kernel_image_path": disk}),
+                       ("/drives/a", {"drive_id": "a", "is_root_device": False, "path_on_host": disk}),
+                       ("/pmem/a", {"id": "a", "path_on_host": disk}), ("/entropy", {}),
+                       ("/balloon", {"amount_mib": 1, "deflate_on_oom": True}),
+                       ("/vsock", {"guest_cid": 3, "uds_path": tmp("vs")}), ("/hotplug/memory", {"total_size_mib": 128})):
+        v = Vmm()
+        v.ok(PUT, path, body)
+        v.no(PUT, "/snapshot/load", load, "not allowed after configuring")
+        expect(f"after PUT {path} it goes on", v.p.poll(), None)
+        v.stop()
+
+
+def run(*args, stdin=subprocess.DEVNULL):
+    r = subprocess.run([HULL, "firecracker", *args], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       timeout=20, check=False)
+    return r.returncode, r.stdout.decode(errors="replace")
+
+
+def flags():
+    """Arguments and exit codes."""
+    code, out = run("--version")
+    expect("--version", (code, out.splitlines()[0]), (0, "Firecracker v1.17.0"))
+    os.symlink(HULL, tmp("firecracker"))
+    r = subprocess.run([tmp("firecracker"), "--version"], stdout=subprocess.PIPE, check=False)
+    expect("a link named firecracker", (r.returncode, r.stdout.startswith(b"Firecracker v")), (0, True))
+    for args in (("--no-such",), ("--no-api",), ("--id", "a b"), ("--id", ""), ("--id", "x" * 65), ("word",),
+                 ("--level", "Loud"), ("--http-api-max-payload-size", "x"), ("--seccomp-filter", "/x")):
+        expect(f"exit status of {args}", run(*args)[0], 153)
+    sock = make("taken")
+    code, out = run("--api-sock", sock)
+    expect("a socket that is there already", (code, "Failed to open the API socket" in out), (1, True))
+    expect("it is not removed", os.path.exists(sock), True)
+    expect("a log that cannot be opened", run("--api-sock", tmp("s"), "--log-path", tmp("no/dir"))[0], 1)
+    expect("metadata that are none", run("--api-sock", tmp("s"), "--metadata", make("bad", b"{"))[0], 1)
+    v = Vmm()
+    mode = os.stat(v.sock).st_mode & 0o777
+    expect("nobody else may open the socket", mode & 0o077, 0)
+    for sig, want in ((1, 156), (7, 149), (11, 150), (25, 151), (24, 154), (4, 157), (31, 148)):
+        v = Vmm()
+        v.p.send_signal(sig)
+        expect(f"exit status after signal {sig}", v.wait(), want)
+    v = Vmm()
+    v.p.send_signal(13)
+    v.ok(GET, "/version")
+    v.stop()
+
+
+def config_file():
+    """--config-file: what it refuses."""
+    kernel = make("kernel", b"no kernel")
+    disk = make("disk", size=4096)
+    good = {"boot-source": {"kernel_image_path": kernel, "boot_args": "x"},
+            "drives": [{"drive_id": "a", "is_root_device": True, "path_on_host": disk}],
+            "machine-config": {"vcpu_count": 1, "mem_size_mib": 64}}
+
+    def load(conf, *args):
+        text = conf if isinstance(conf, bytes) else json.dumps(conf).encode()
+        return run("--no-api", "--config-file", make("conf", text), *args)
+
+    for what, conf in (("no JSON", b"{"), ("a list", b"[]"), ("unknown key", {**good, "more": 1}),
+                       ("serial", {**good, "serial": {}}), ("no kernel", {"drives": []}),
+                       ("unknown field", {**good, "machine-config": {"vcpu_count": 1, "mem_size_mib": 64, "x": 1}}),
+                       ("bad drive", {**good, "drives": [{"drive_id": "a", "is_root_device": True}]}),
+                       ("drives no list", {**good, "drives": {}}), ("two roots", {**good, "drives": 2 * [
+                           {"drive_id": x, "is_root_device": True, "path_on_host": disk} for x in "ab"]}),
+                       ("bad id", {**good, "drives": [{"drive_id": "a-b", "is_root_device": True,
+                                                       "path_on_host": disk}]}),
+                       ("kernel that is none", good),
+                       ("cpu-config that is not there", {**good, "cpu-config": tmp("none")})):
+        code, out = load(conf)
+        expect(f"{what}: exit status ({out.strip()})", code, 152)
+    expect("file that is not there", run("--no-api", "--config-file", tmp("none"))[0], 152)
+
+
+SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
+                                    config_file)}
+
+
+def main():
+    try:
+        SECTIONS[sys.argv[2]]()
+    except Skip as why:
+        print(f"# skip: {why}")
+        sys.exit(77)
+    if not CHECKED:
+        print("# nothing was checked")
+    print(f"{CHECKED} expectations, {FAILED} not met")
+    sys.exit(1 if FAILED or not CHECKED else 0)
+
+
+main()
