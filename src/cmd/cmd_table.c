@@ -49,6 +49,7 @@ const struct cmd *const cmd_table[] = { /* the order of `hull --help` inside eac
 					&cmd_volume_prune,
 					&cmd_vm_run,
 					&cmd_firecracker,
+					&cmd_jailer,
 					&cmd_docs,
 					NULL
 };

@@ -12,6 +12,6 @@ extern const struct cmd cmd_attach, cmd_build, cmd_commit, cmd_container_prune, 
 	cmd_system_df, cmd_system_prune, cmd_tag, cmd_top, cmd_unpause, cmd_update, cmd_version,
 	cmd_volume_create, cmd_volume_inspect, cmd_volume_ls, cmd_vm_run, cmd_volume_prune, cmd_volume_rm,
 	cmd_wait;
-extern const struct cmd cmd_firecracker;
+extern const struct cmd cmd_firecracker, cmd_jailer;
 
 #endif

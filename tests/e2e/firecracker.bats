@@ -23,3 +23,5 @@ section() {
 @test "snapshot/load refuses what it should, and ends the process when it fails" { section snapshots; }
 @test "flags and exit codes are Firecracker's" { section flags; }
 @test "a configuration file that is wrong in any way ends with 152" { section config_file; }
+@test "the jailer leaves the program nothing but its jail, and follows no planted link" { section jailer; }
+@test "the jailer makes cgroups and puts the program there" { section jailer_cgroup; }

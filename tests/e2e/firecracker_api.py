@@ -723,8 +723,150 @@ def config_file():
     expect("file that is not there", run("--no-api", "--config-file", tmp("none"))[0], 152)
 
 
+def jail(*args, rest=("--api-sock", "/run/s"), name="firecracker", **kw):
+    if not os.path.lexists(tmp(name)):
+        os.symlink(HULL, tmp(name))
+    return subprocess.Popen([HULL, "jailer", "--exec-file", tmp(name), "--chroot-base-dir", tmp("jail"), *args, "--", *rest],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
+
+
+def jail_says(*args, **kw):
+    p = jail(*args, **kw)
+    out = p.communicate(timeout=20)[0].decode()
+    return p.returncode, out
+
+
+def proc_status(pid, key):
+    with open(f"/proc/{pid}/status") as f:
+        return next(x.split(":")[1].split() for x in f if x.startswith(key + ":"))
+
+
+def jailer():
+    """hull jailer: its arguments, what it makes, what the program is left with."""
+    if os.geteuid() != 0:
+        raise Skip("not root")
+    who = ("--uid", "1234", "--gid", "4321")
+    root = tmp("jail/firecracker/one/root")
+    victim = make("victim", b"mine")
+    os.makedirs(root)
+    os.symlink(victim, root + "/firecracker")
+    os.symlink(victim, root + "/firecracker.pid")
+    keep, keep_end = os.pipe()
+    p = jail("--id", "one", *who, "--resource-limit", "no-file=100", "--resource-limit", "fsize=1000000", pass_fds=[keep],
+             env={**os.environ, "SECRET": "x"})
+    if wait_for("the API in the jail", lambda: os.path.exists(root + "/run/s") or p.poll() is not None) and p.poll() is None:
+        c = Connection(root + "/run/s")
+        c.send(b"GET / HTTP/1.1\r\n\r\n")
+        expect("its id", json.loads(c.answer()[2])["id"], "one")
+        expect("user", proc_status(p.pid, "Uid"), ["1234"] * 4)
+        expect("group", proc_status(p.pid, "Gid"), ["4321"] * 4)
+        expect("groups", proc_status(p.pid, "Groups"), [])
+        expect("capabilities", proc_status(p.pid, "CapEff"), ["0" * 16])
+        expect("its root", sorted(os.listdir(f"/proc/{p.pid}/root")), ["dev", "firecracker", "firecracker.pid", "run"])
+        with open(f"/proc/{p.pid}/mountinfo") as f:
+            expect("mounts", len(f.readlines()), 1)
+        with open(f"/proc/{p.pid}/environ") as f:
+            expect("environment", f.read(), "")
+        with open(f"/proc/{p.pid}/limits") as f:
+            limits = {x[:26].strip(): x[26:].split()[:2] for x in f}
+        expect("limits", (limits["Max open files"], limits["Max file size"]), (["100"] * 2, ["1000000"] * 2))
+        open_there = [os.readlink(f"/proc/{p.pid}/fd/{n}") for n in os.listdir(f"/proc/{p.pid}/fd")]
+        expect("descriptors of ours", os.readlink(f"/proc/self/fd/{keep}") in open_there, False)
+        with open(root + "/firecracker.pid") as f:
+            expect("pid file", f.read(), str(p.pid))
+        for node, want in (("dev/kvm", (10, 232)), ("dev/net/tun", (10, 200))):
+            st = os.stat(f"{root}/{node}")
+            expect(node, ((os.major(st.st_rdev), os.minor(st.st_rdev)), st.st_uid, st.st_gid), (want, 1234, 4321))
+        expect("the jail's owner", (os.stat(root).st_uid, os.stat(root).st_gid), (1234, 4321))
+        c.close()
+    p.kill()
+    p.communicate()
+    os.close(keep)
+    os.close(keep_end)
+    with open(victim) as f:
+        expect("what a planted link points to", f.read(), "mine")
+    expect("planted links are gone", (os.path.islink(root + "/firecracker"), os.path.islink(root + "/firecracker.pid")),
+           (False, False))
+
+    os.makedirs(tmp("jail/firecracker/linked"))
+    os.makedirs(tmp("elsewhere"))
+    os.symlink(tmp("elsewhere"), tmp("jail/firecracker/linked/root"))
+    code, out = jail_says("--id", "linked", *who)
+    expect(f"a root that is a link ({out.strip()})", (code, os.listdir(tmp("elsewhere"))), (1, []))
+
+    p = jail("--id", "two", *who, "--new-pid-ns", "--daemonize", rest=("--api-sock", "/run/s"))
+    out = p.communicate(timeout=20)[0]
+    expect(f"the parent is done ({out.decode()})", p.returncode, 0)
+    root = tmp("jail/firecracker/two/root")
+    with open(root + "/firecracker.pid") as f:
+        pid = int(f.read())
+    wait_for("the API of the second", lambda: os.path.exists(root + "/run/s"))
+    expect("process 1 of its own namespace", proc_status(pid, "NSpid"), [str(pid), "1"])
+    expect("its streams", [os.readlink(f"/proc/{pid}/fd/{n}") for n in range(3)], ["/dev/null"] * 3)
+    expect("its session", os.getsid(pid) != os.getsid(0), True)
+    os.kill(pid, 9)
+    wait_for("its end", lambda: not os.path.exists(f"/proc/{pid}"))
+
+    for args, says in (((), "--uid is needed"), (("--uid", "1"), "--gid is needed"), (who, "--id is needed"),
+                       ((*who, "--id", "a_b"), "instance ID"), ((*who, "--id", ""), "instance ID"),
+                       ((*who, "--id", "../x"), "instance ID"), (("--uid", "-1", "--gid", "1", "--id", "a"), "no id"),
+                       (("--uid", "root", "--gid", "1", "--id", "a"), "no id"),
+                       ((*who, "--id", "a", "--cgroup-version", "3"), "want 1 or 2"),
+                       ((*who, "--id", "a", "--cgroup", "nonsense"), "FILE=VALUE"),
+                       ((*who, "--id", "a", "--cgroup", "cpu./../x=1"), "not a path"),
+                       ((*who, "--id", "a", "--cgroup", "nosuch.thing=1"), "no hierarchy"),
+                       ((*who, "--id", "a", "--cgroup", "cpu.shares=1", "--parent-cgroup", "../up"), "without '..'"),
+                       ((*who, "--id", "a", "--resource-limit", "stack=1"), "fsize=N"),
+                       ((*who, "--id", "a", "--netns", tmp("none")), "No such file"),
+                       ((*who, "--id", "a", "--no-such"), "unknown flag")):
+        code, out = jail_says(*args)
+        expect(f"exit status of {args}: {out.strip()}", code, 1)
+        expect_in(f"{args}", says, out)
+    code, out = jail_says(*who, "--id", "a", "--exec-file", tmp("none"))
+    expect_in("--exec-file that is not there", "No such file", out)
+    code, out = jail_says(*who, "--id", "a", "--exec-file", TMP.name)
+    expect_in("--exec-file that is a directory", "no regular file", out)
+
+
+def cgroup_of(pid, controller):
+    with open(f"/proc/{pid}/cgroup") as f:
+        return next((x.rstrip().split(":")[2] for x in f if controller in x.split(":")[1].split(",")), None)
+
+
+def jailer_cgroup():
+    """--cgroup, version 1."""
+    mount = next((x.split()[1] for x in open("/proc/self/mounts") if x.split()[2] == "cgroup" and
+                  "cpu" in x.split()[3].split(",")), None)
+    if os.geteuid() != 0 or not mount or not os.access(mount, os.W_OK):
+        raise Skip("no hierarchy of version 1 with the cpu controller")
+    parent = f"hull-test-{os.getpid()}"
+    p = jail("--id", "cg", "--uid", "1234", "--gid", "4321", "--cgroup", "cpu.shares=77", "--parent-cgroup", parent + "/sub")
+    root = tmp("jail/firecracker/cg/root")
+    try:
+        if wait_for("the API in the jail", lambda: os.path.exists(root + "/run/s") or p.poll() is not None) and \
+                p.poll() is None:
+            with open(f"{mount}/{parent}/sub/cg/cpu.shares") as f:
+                expect("cpu.shares", f.read().strip(), "77")
+            expect_in("its cgroup", f"{parent}/sub/cg", cgroup_of(p.pid, "cpu"))
+        else:
+            expect("the jailer runs", p.stdout.read().decode(), "")
+    finally:
+        p.kill()
+        p.wait()
+        for d in ("sub/cg", "sub", ""):
+            path = f"{mount}/{parent}/{d}"
+            for _ in range(50):
+                try:
+                    os.rmdir(path)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    time.sleep(0.02)
+
+
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file)}
+                                    config_file, jailer, jailer_cgroup)}
 
 
 def main():
