@@ -16,19 +16,40 @@ nsec_t time_now_ns(clockid_t clock)
 	return (nsec_t)ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
+/* date_of() - the Gregorian date @days after 1970-01-01. gmtime_r(3) would read the time zone's file first. */
+static void date_of(int64_t days, int *ret_year, int *ret_month, int *ret_day)
+{
+	enum {
+		PER_400_YEARS = 146097,
+		TO_1970 = 719468
+	}; /* from 0000-03-01, so that a leap day ends a year */
+	int64_t z = days + TO_1970, era = (z >= 0 ? z : z - (PER_400_YEARS - 1)) / PER_400_YEARS;
+	int of_era = (int)(z - era * PER_400_YEARS);
+	int year = (of_era - of_era / 1460 + of_era / 36524 - of_era / (PER_400_YEARS - 1)) / 365;
+	int of_year = of_era - (365 * year + year / 4 - year / 100);
+	int from_march = (5 * of_year + 2) / 153;
+
+	*ret_day = of_year - (153 * from_march + 2) / 5 + 1;
+	*ret_month = from_march < 10 ? from_march + 3 : from_march - 9;
+	*ret_year = (int)(year + era * 400) + (*ret_month <= 2);
+}
+
 const char *time_rfc3339(nsec_t since_epoch, char *dst)
 {
+	enum { PER_DAY = 24 * 60 * 60 };
 	nsec_t ns = since_epoch % NSEC_PER_SEC;
-	time_t sec = (time_t)(since_epoch / NSEC_PER_SEC);
-	struct tm tm;
+	int64_t sec = since_epoch / NSEC_PER_SEC, days;
+	int year, month, day, of_day;
 
 	if (ns < 0) { /* before 1970 */
 		ns += NSEC_PER_SEC;
 		sec--;
 	}
-	gmtime_r(&sec, &tm);
-	str_format(dst, TIME_RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%09lldZ", tm.tm_year + 1900,
-		   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (long long)ns);
+	days = (sec >= 0 ? sec : sec - (PER_DAY - 1)) / PER_DAY;
+	of_day = (int)(sec - days * PER_DAY);
+	date_of(days, &year, &month, &day);
+	str_format(dst, TIME_RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%09lldZ", year, month, day,
+		   of_day / 3600, of_day / 60 % 60, of_day % 60, (long long)ns);
 	return dst;
 }
 

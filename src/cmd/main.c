@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <malloc.h>
 #include <signal.h>
 
 #include "base/bug.h"
@@ -6,6 +7,8 @@
 #include "cmd/cmd.h"
 #include "sys/file.h"
 #include "sys/title.h"
+
+enum { KEPT_BYTES = 4 << 20, PAD_BYTES = 256 << 10 };
 
 /* called_as_runtime() - a link with a runtime's name makes hull that runtime */
 static bool called_as_runtime(const char *path)
@@ -31,5 +34,8 @@ int main(int argc, char **argv)
 		return oci_main(argc, argv);
 	if (argc > 1 && str_eq(argv[1], "oci"))
 		return oci_main(argc - 1, argv + 1);
+	/* A command lives for milliseconds: what it frees it will want again, and each page got anew costs a fault. */
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	mallopt(M_TOP_PAD, PAD_BYTES);
 	return cmd_main(argc, argv);
 }

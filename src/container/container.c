@@ -459,6 +459,8 @@ void ct__poststop(const struct ct *ct, struct err *warning)
 	auto_fini(buf) struct buf state = { 0 };
 	struct oci_spec spec;
 
+	if (ct->no_poststop)
+		return;
 	if (ct__config(ct, &spec, &a, NULL) == 0 && spec.hooks[OCI_HOOK_POSTSTOP].n &&
 	    ct__state_text(ct, CT_STOPPED, 0, &state) == 0)
 		hooks_run(&spec, OCI_HOOK_POSTSTOP, state.data, state.len, warning);

@@ -69,7 +69,8 @@ struct ct {                  /* one container, opened */
 	bool rootless;
 	uid_t owner;
 	bool recorded_paused;
-	bool ready;        /* state.json says init was once waiting for start */
+	bool ready;       /* state.json says init was once waiting for start */
+	bool no_poststop; /* known to have no hooks of this kind: its configuration need not be read for them */
 	char *annotations; /* owned; JSON object text for `state` */
 	char *intel_rdt;   /* owned; closID directory this container made, or NULL */
 };

@@ -176,6 +176,7 @@ static int new_ct(struct ct **ret_ct, const struct ct_config *c, struct err *e)
 	ct->annotations = annotations_text(&c->spec->annotations);
 	ct->created_ns = time_now_ns(CLOCK_REALTIME);
 	ct->rootless = c->rootless;
+	ct->no_poststop = c->spec->hooks[OCI_HOOK_POSTSTOP].n == 0;
 	ct->owner = geteuid();
 	if (!ct->root || !ct->id || !ct->bundle || !ct->annotations)
 		return err_sys(e, ENOMEM, "container '%s'", c->id);

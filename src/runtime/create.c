@@ -95,6 +95,20 @@ static void warn(const struct instance_config *c, struct strv *warnings)
 		strv_add(warnings, "--dns has no effect without a network");
 }
 
+/* keep_fresh() - for a start by this same command. Without memory for that it reads it from the database. */
+static void keep_fresh(struct runtime *rt, const char *id, const char *image, const char *image_id,
+		       json_t *config)
+{
+	struct instance *in = &rt->fresh;
+
+	instance_fini(in);
+	str_copy(in->id, sizeof(in->id), id);
+	in->name = strdup(instance__str(config, NULL, "Name") + 1);
+	in->image = strdup(image);
+	in->image_id = strdup(image_id);
+	in->config = json_incref(config);
+}
+
 int instance_create(struct runtime *rt, const struct instance_config *c, char ret_id[65],
 		    struct strv *ret_warnings, struct err *e)
 {
@@ -119,9 +133,9 @@ int instance_create(struct runtime *rt, const struct instance_config *c, char re
 		file_remove_tree(store_rootfd(rt->store), name, NULL);
 		return r;
 	}
+	keep_fresh(rt, id, c->image, im.id, config);
 	fd_close(&rt->fresh_lock);
 	rt->fresh_lock = TAKE_FD(lock);
-	str_copy(rt->fresh_id, sizeof(rt->fresh_id), id);
 	store_reserve_keep(rt->store);
 	warn(c, ret_warnings);
 	str_copy(ret_id, INSTANCE_ID_SIZE, id);

@@ -93,13 +93,30 @@ static int find_by(struct runtime *rt, const char *sql, const char *name, struct
 	return 0;
 }
 
+int instance__take_fresh(struct runtime *rt, const char *id, struct instance *ret_in)
+{
+	struct instance *in = &rt->fresh;
+
+	if (rt->fresh_lock < 0 || !str_eq(in->id, id) || !in->name || !in->image || !in->image_id)
+		return 0;
+	*ret_in = *in;
+	*in = (struct instance){ 0 };
+	str_copy(in->id, sizeof(in->id), id); /* the lock is still to be taken */
+	return 1;
+}
+
 int instance_find(struct runtime *rt, const char *name, struct instance *ret_in, struct err *e)
 {
 	struct instance in = { 0 };
-	int r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE name = ?", *name == '/' ? name + 1 : name,
-			&in, e);
+	bool whole =
+		strlen(name) == INSTANCE_ID_SIZE - 1 && is_hex(name); /* commands pass on what they found */
+	int r = whole ? find_by(rt, "SELECT " COLUMNS " FROM instance WHERE id = ?", name, &in, e) : -ENOENT;
 
-	if (r == -ENOENT && is_hex(name)) /* every hex digit sorts below 'g' */
+	if (r == -ENOENT)
+		r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE name = ?",
+			    *name == '/' ? name + 1 : name, &in, e);
+
+	if (r == -ENOENT && !whole && is_hex(name)) /* every hex digit sorts below 'g' */
 		r = find_by(rt, "SELECT " COLUMNS " FROM instance WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2",
 			    name, &in, e);
 	if (r == -ENOENT)

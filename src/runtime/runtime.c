@@ -203,6 +203,7 @@ void runtime_close(struct runtime *rt)
 		return;
 	store_close(rt->store);
 	fd_close(&rt->fresh_lock);
+	instance_fini(&rt->fresh);
 	fd_close(&rt->run_fd);
 	free(rt->levels);
 	free(rt->run_root);
@@ -256,7 +257,7 @@ int runtime__lock(const struct runtime *rt, int dirfd, bool wait, struct err *e)
 
 int runtime__lock_of(struct runtime *rt, const char *id, int dirfd, struct err *e)
 {
-	return rt->fresh_lock >= 0 && str_eq(rt->fresh_id, id) ? TAKE_FD(rt->fresh_lock) :
+	return rt->fresh_lock >= 0 && str_eq(rt->fresh.id, id) ? TAKE_FD(rt->fresh_lock) :
 								 runtime__lock(rt, dirfd, true, e);
 }
 

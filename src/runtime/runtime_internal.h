@@ -17,9 +17,9 @@ struct runtime {
 	struct store *store;   /* owned */
 	char *root, *run_root; /* owned, absolute */
 	int fresh_lock; /* owned: of the instance this command has just made, see runtime__lock_of(); -1 */
-	char fresh_id[INSTANCE_ID_SIZE];
-	int run_fd;   /* owned */
-	char *levels; /* owned; "<run>/level": the levels' own states */
+	struct instance fresh; /* owned: that instance, see instance__take_fresh() */
+	int run_fd;            /* owned */
+	char *levels;          /* owned; "<run>/level": the levels' own states */
 };
 
 /* In the run directory: "level/<id>" is the level's own, "shim/<id>" a directory for as long as there is a
@@ -99,6 +99,11 @@ int runtime__shim(const struct runtime *rt, const char *id);
 /* runtime__shim_pid() - its process, also when state.json cannot tell; 0: there is none. */
 pid_t runtime__shim_pid(const struct runtime *rt, const char *id);
 
+/*
+ * instance__take_fresh() - the instance @id, when this command has just made it and so holds its lock: nobody has to be asked
+ * Return: 1, once; 0: ask the database.
+ */
+int instance__take_fresh(struct runtime *rt, const char *id, struct instance *ret_in);
 /* instance__level() - the level the instance is for. */
 const struct iso_ops *instance__level(const struct instance *in, struct err *e);
 /* instance__iso() - its workload, opened; -ENOENT when there is none. */

@@ -16,7 +16,8 @@
  *
  * To be gone means to be renamed, into "<run>/tmp" and "<store>/tmp". What lies there is deleted last, when nobody waits
  * any more: freeing directories can take a disk that discards synchronously several milliseconds. Both are locked
- * meanwhile, so that nobody else begins with it; of a shim that was killed the next sweep finds them unlocked.
+ * meanwhile, so that nobody else begins with it; of a shim that was killed the next sweep finds them unlocked. With
+ * them the root file system goes: its last user drops what the kernel had read of the layers.
  *
  * Not here: the database, mounts, anything of the image.
  */
@@ -237,7 +238,7 @@ static void on_sigchld(void *arg, uint32_t events)
 /* let_go() - in a child: it must not keep alive what the shim closes. */
 static void let_go(struct shim *s)
 {
-	int fd[] = { s->listener.fd, s->out[0].fd, s->out[1].fd, s->in.fd, s->loop.epfd };
+	int fd[] = { s->listener.fd, s->out[0].fd, s->out[1].fd, s->in.fd, s->loop.epfd, s->rootfs };
 
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
 		if (fd[i] >= 0)
@@ -419,6 +420,7 @@ static void on_restart(void *arg)
 	pid_t pid;
 
 	s->next_streams = (struct streams)STREAMS_NONE;
+	fd_close(&s->rootfs); /* the next one mounts the same directories */
 	r = streams_open(&s->next_streams, s->config.tty, s->config.open_stdin, &e);
 	pid = r < 0 ? r : shim__fork(s, &s->launcher, &sock);
 	if (pid == 0)
@@ -518,6 +520,7 @@ static int begin(struct shim *s, struct shim_start *from)
 	s->dirfd = from->dirfd;
 	s->own_fd = from->own_fd;
 	s->run_fd = from->run_fd;
+	s->rootfs = from->rootfs;
 	s->forget = from->forget;
 	s->forget_arg = from->forget_arg;
 	s->started_mono = time_now_ns(CLOCK_MONOTONIC);
@@ -593,6 +596,7 @@ int shim_run(struct shim_start *from)
 		return 1;
 	}
 	r = loop_run(&s.loop);
+	fd_close(&s.rootfs);
 	runtime__run_delete(s.run_fd, s.config.id);
 	if (s.removed)
 		instance__trash_delete(s.config.root, s.config.id);

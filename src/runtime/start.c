@@ -156,6 +156,7 @@ static _Noreturn void go_on(struct starting *st, struct iso *iso, const struct s
 		.dirfd = TAKE_FD(st->dirfd),
 		.own_fd = TAKE_FD(st->own),
 		.run_fd = st->rt->run_fd,
+		.rootfs = st->shim.auto_remove ? TAKE_FD(st->rootfs) : -1,
 		.listener = listener,
 		.starter = sock,
 		.forget = forget,
@@ -305,27 +306,13 @@ static int prepare(struct starting *st, const struct instance_streams *io, struc
 	return r >= 0 ? shim_config_make(&st->shim, st->rt, &st->in, e) : r;
 }
 
-/* open_locked() - the instance as it is once nobody else changes it. Return: 1 when it runs already. */
-static int open_locked(struct starting *st, const char *id, struct err *e)
+/* check_state() - under its lock: may it start, and from nothing? Return: 1 when it runs already. */
+static int check_state(struct starting *st, struct err *e)
 {
 	char level[16 + INSTANCE_ID_SIZE];
 	struct stat sb;
-	int r = instance_find(st->rt, id, &st->in, e);
+	int r = instance__reread(&st->in, st->dirfd, e); /* it may have changed while we waited */
 
-	if (r < 0)
-		return r;
-	st->dir = runtime__path(st->rt, st->in.id);
-	st->dirfd = runtime__dir(st->rt, st->in.id, e);
-	if (st->dir && st->dirfd == -ENOENT)
-		return err_set(e, ENOENT,
-			       "container '%s': its files (%s) are gone; 'hull rm -f' removes the rest",
-			       st->in.name, st->dir);
-	if (!st->dir || st->dirfd < 0)
-		return st->dir ? st->dirfd : err_sys(e, ENOMEM, "start");
-	st->lock = runtime__lock_of(st->rt, st->in.id, st->dirfd, e);
-	if (st->lock < 0)
-		return st->lock;
-	r = instance__reread(&st->in, st->dirfd, e); /* it may have changed while we waited */
 	if (r < 0)
 		return r;
 	if (instance__live(&st->in))
@@ -340,6 +327,28 @@ static int open_locked(struct starting *st, const char *id, struct err *e)
 		return launch_remove(instance__str(st->in.config, "HostConfig", "Isolation"), st->rt->levels,
 				     st->in.id, NULL, e);
 	return 0;
+}
+
+/* open_locked() - the instance as it is once nobody else changes it. Return: 1 when it runs already. */
+static int open_locked(struct starting *st, const char *id, struct err *e)
+{
+	int fresh = instance__take_fresh(st->rt, id, &st->in);
+	int r = fresh ? 0 : instance_find(st->rt, id, &st->in, e);
+
+	if (r < 0)
+		return r;
+	st->dir = runtime__path(st->rt, st->in.id);
+	st->dirfd = runtime__dir(st->rt, st->in.id, e);
+	if (st->dir && st->dirfd == -ENOENT)
+		return err_set(e, ENOENT,
+			       "container '%s': its files (%s) are gone; 'hull rm -f' removes the rest",
+			       st->in.name, st->dir);
+	if (!st->dir || st->dirfd < 0)
+		return st->dir ? st->dirfd : err_sys(e, ENOMEM, "start");
+	st->lock = runtime__lock_of(st->rt, st->in.id, st->dirfd, e);
+	if (st->lock < 0)
+		return st->lock;
+	return fresh ? 0 : check_state(st, e);
 }
 
 /* await() - the child's first word. */
