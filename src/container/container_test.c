@@ -701,8 +701,8 @@ static void test_a_creator_that_is_killed_leaves_no_workload_that_nobody_finds(v
 		if (ct_open(&ct, root, "x", NULL) < 0)
 			continue; /* killed before there was anything */
 		found++;
-		for (int i = 0; ct_status(ct) == CT_STOPPED && runs(ct) && i < 100; i++)
-			usleep(10000); /* an init that lost its parent ends by itself */
+		for (int i = 0; ct_status(ct) == CT_STOPPED && runs(ct) && i < 1000; i++)
+			usleep(10000); /* an init that lost its parent ends by itself, once it has the processor */
 		assert_true(ct_status(ct) != CT_STOPPED || !runs(ct));
 		if (ct_delete(ct, true, NULL) < 0) /* init may be on its way out yet */
 			assert_int_equal(ct_delete(ct, true, NULL), 0);
