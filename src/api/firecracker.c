@@ -168,12 +168,14 @@ int fc__start(struct fc *f, struct err *e)
 		f->events = fc__events(f);
 		r = machine_new(&f->m, &f->c, &f->loop, &f->events, e);
 	}
-	if (r == 0)
-		r = machine_start(f->m, e);
-	if (r < 0) {
-		machine_free(f->m);
-		f->m = NULL;
+	if (r < 0) /* the configuration is still ours: it can be put right */
 		return err_wrap(e, r, "Cannot start the microVM");
+	r = machine_start(f->m, e);
+	if (r < 0) {
+		r = err_wrap(e, r, "Cannot start the microVM");
+		f->why = *e;
+		fc__end(f, FC_EXIT_GENERIC);
+		return r;
 	}
 	fc__log(f, FC_INFO, "The microVM runs");
 	fc__flush_metrics(f);

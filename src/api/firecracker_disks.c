@@ -169,7 +169,7 @@ int fc__patch_drive(struct fc_call *c)
 
 static int delete_device(struct fc_call *c, enum machine_device kind)
 {
-	if (!c->f->c.pci)
+	if (!fc__config(c->f)->pci)
 		return err_set(c->e, EOPNOTSUPP, "PCI is not enabled");
 	return machine_device_remove(c->f->m, kind, c->id, c->e);
 }

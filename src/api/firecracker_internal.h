@@ -81,7 +81,7 @@ struct fc {
 	struct http_server *server;
 	char *sock; /* owned; the API's socket, ours to remove */
 
-	struct machine_config c; /* until it runs; then what it was made from */
+	struct machine_config c; /* until it runs; the machine takes it */
 	struct machine *m;       /* NULL: not started */
 	struct machine_events events;
 	bool touched; /* something that a snapshot would bring has been configured */

@@ -70,9 +70,10 @@ int fc__put_actions(struct fc_call *c)
 	return 0;
 }
 
-static int timed(struct fc *f, enum fc_latency which, nsec_t since, int rc)
+/* timed() - how long a change of state took; none, when it was so already. */
+static int timed(struct fc *f, enum fc_latency which, enum fc_when was, nsec_t since, int rc)
 {
-	if (rc == 0)
+	if (rc == 0 && fc__state(f) != was)
 		f->n.latency_us[which] = (uint64_t)((time_now_ns(CLOCK_MONOTONIC) - since) / 1000);
 	return rc;
 }
@@ -82,6 +83,7 @@ int fc__patch_vm(struct fc_call *c)
 	enum { PAUSED, RESUMED };
 	static const struct json_name names[] = { { "Paused", PAUSED }, { "Resumed", RESUMED } };
 	nsec_t now = time_now_ns(CLOCK_MONOTONIC);
+	enum fc_when was = fc__state(c->f);
 	uint64_t what;
 	int r;
 
@@ -91,8 +93,8 @@ int fc__patch_vm(struct fc_call *c)
 	if (r < 0)
 		return r;
 	if (what == PAUSED)
-		return timed(c->f, FC_LAT_PAUSE, now, machine_pause(c->f->m, c->e));
-	return timed(c->f, FC_LAT_RESUME, now, machine_resume(c->f->m, c->e));
+		return timed(c->f, FC_LAT_PAUSE, was, now, machine_pause(c->f->m, c->e));
+	return timed(c->f, FC_LAT_RESUME, was, now, machine_resume(c->f->m, c->e));
 }
 
 /* --- machine-config ------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Firecracker's API: each row of its table, taken and refused, before a machine runs. firecracker_api.py holds the rows.
+# Firecracker's API: each row of its table, taken and refused, before and while a machine runs. firecracker_api.py holds the rows.
 bats_require_minimum_version 1.5.0
 load common
 
@@ -25,3 +25,6 @@ section() {
 @test "a configuration file that is wrong in any way ends with 152" { section config_file; }
 @test "the jailer leaves the program nothing but its jail, and follows no planted link" { section jailer; }
 @test "the jailer makes cgroups and puts the program there" { section jailer_cgroup; }
+@test "a machine starts, pauses, resumes, gets keys and ends, with the states and refusals of each" { section life; }
+@test "a start that failed can be put right" { section restart; }
+@test "a configuration file makes a machine, also in the jailer's jail" { section from_file; }

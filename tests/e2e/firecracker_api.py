@@ -865,8 +865,165 @@ def jailer_cgroup():
                     time.sleep(0.02)
 
 
+GUEST = os.path.join(os.path.dirname(HULL), "guest", "api")
+
+
+def need_machine():
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise Skip("no /dev/kvm")
+    if not os.path.exists(GUEST):
+        raise Skip("the guests are not built")
+
+
+def booted(args="", *flags, more=(), mem=64):
+    """A machine that runs our guest, its output in a file of its own."""
+    v = Vmm(*flags)
+    v.out = tmp(f"serial{Vmm.count}")
+    v.ok(PUT, "/machine-config", {"vcpu_count": 1, "mem_size_mib": mem})
+    v.ok(PUT, "/boot-source", {"kernel_image_path": GUEST, "boot_args": args})
+    v.ok(PUT, "/serial", {"serial_out_path": v.out})
+    for path, body in more:
+        v.ok(PUT, path, body)
+    v.ok(PUT, "/actions", {"action_type": "InstanceStart"})
+    return v
+
+
+def output(v):
+    with open(v.out, errors="replace") as f:
+        return f.read()
+
+
+def life():
+    """Started, paused, resumed, Ctrl-Alt-Del, ended by the guest: states, refusals, exit status."""
+    need_machine()
+    v = booted(more=[("/metrics", {"metrics_path": tmp("metrics")})])
+    wait_for("the guest's first tick", lambda: "tick" in output(v))
+    expect_in("its command line", "up ' pci=off'", output(v))
+    expect("state", v.ok(GET, "/")["state"], "Running")
+    says = "not supported after starting"
+    disk = make("disk", size=4096)
+    for method, path, body in (
+            (PUT, "/actions", {"action_type": "InstanceStart"}), (PUT, "/machine-config", {"vcpu_count": 1, "mem_size_mib": 64}),
+            (PATCH, "/machine-config", {"vcpu_count": 1}), (PUT, "/boot-source", {"kernel_image_path": GUEST}),
+            (PUT, "/logger", {"level": "Info"}), (PUT, "/metrics", {"metrics_path": tmp("m9")}), (PUT, "/serial", {}),
+            (PUT, "/balloon", {"amount_mib": 1, "deflate_on_oom": True}), (PUT, "/cpu-config", {}), (PUT, "/entropy", {}),
+            (PUT, "/vsock", {"guest_cid": 3, "uds_path": tmp("v9")}), (PUT, "/mmds/config", {"network_interfaces": ["a"]}),
+            (PUT, "/hotplug/memory", {"total_size_mib": 128}),
+            (PUT, "/snapshot/load", {"snapshot_path": "/x", "mem_file_path": "/y"})):
+        v.no(method, path, body, says)
+    for method, path, body in (
+            (PATCH, "/drives/a", {"drive_id": "a", "path_on_host": disk}), (PATCH, "/network-interfaces/a", {"iface_id": "a"}),
+            (PATCH, "/pmem/a", {"id": "a", "rate_limiter": LIMIT})):
+        v.no(method, path, body, "there is none")
+    for method, path, body in (
+            (GET, "/balloon", None), (PATCH, "/balloon", {"amount_mib": 1}), (GET, "/balloon/statistics", None),
+            (PATCH, "/balloon/statistics", {"stats_polling_interval_s": 1}), (PATCH, "/balloon/hinting/start", None),
+            (PATCH, "/balloon/hinting/stop", None), (GET, "/balloon/hinting/status", None)):
+        v.no(method, path, body, "balloon")
+    v.no(GET, "/hotplug/memory", None, "hot-plug")
+    v.no(PATCH, "/hotplug/memory", {"requested_size_mib": 2}, "hot-plug")
+    for path in ("/drives/a", "/pmem/a", "/network-interfaces/a"):
+        v.no(DELETE, path, None, "PCI is not enabled")
+    v.no(PUT, "/drives/a", {"drive_id": "a", "is_root_device": True, "path_on_host": disk}, "root")
+    v.no(PUT, "/snapshot/create", {"snapshot_path": tmp("x"), "mem_file_path": tmp("y")}, "not paused")
+    v.no(PATCH, "/vm", {"state": "Stopped"}, "Paused")
+    v.no(PATCH, "/vm", {}, "state")
+    v.ok(PUT, "/mmds", {"a": 1})
+    conf = v.ok(GET, "/vm/config")
+    expect("configuration of what runs", (conf["boot-source"]["kernel_image_path"], conf["boot-source"]["boot_args"],
+                                          conf["machine-config"]["mem_size_mib"]), (GUEST, "", 64))
+
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    expect("state", v.ok(GET, "/")["state"], "Paused")
+    time.sleep(0.1)
+    before = output(v)
+    time.sleep(0.4)
+    expect("no tick while paused", output(v), before)
+    v.ok(PATCH, "/vm", {"state": "Resumed"})
+    v.ok(PATCH, "/vm", {"state": "Resumed"})
+    expect("state", v.ok(GET, "/")["state"], "Running")
+    wait_for("ticks again", lambda: output(v).count("tick") > before.count("tick") + 1)
+
+    v.ok(PUT, "/actions", {"action_type": "FlushMetrics"})
+    with open(tmp("metrics")) as f:
+        lines = [json.loads(x) for x in f]
+    expect("a line at the start, one on demand", len(lines), 2)
+    m = lines[1]
+    for group in ("api_server", "deprecated_api", "get_api_requests", "put_api_requests", "patch_api_requests",
+                  "latencies_us", "logger", "seccomp", "signals", "vmm"):
+        expect(f"group {group}", group in m, True)
+    expect("counts since the line before", (m["get_api_requests"]["instance_info_count"],
+                                            m["put_api_requests"]["machine_cfg_fails"],
+                                            m["patch_api_requests"]["machine_cfg_count"]), (3, 1, 1))
+    expect("latency of the pause", 0 < m["latencies_us"]["pause_vm"] < 10 ** 6, True)
+
+    v.ok(PUT, "/actions", {"action_type": "SendCtrlAltDel"})
+    expect("exit status when the guest resets", v.wait(), 0)
+    expect_in("what it got", "key", output(v))
+    expect_in("what it did", "reset", output(v))
+    expect("the socket is gone", os.path.exists(v.sock), False)
+    with open(tmp("metrics")) as f:
+        expect("a last line", len(f.readlines()), 3)
+    v.stop()
+
+    v = booted("fault")
+    expect("exit status of a triple fault", v.wait(), 0)
+    v.stop()
+    v = booted("reset", "--boot-timer")
+    expect("exit status of a reset", v.wait(), 0)
+    expect_in("--boot-timer", "Guest-boot-time = ", v.text())
+    v.stop()
+
+
+def restart():
+    """A start that fails can be put right."""
+    need_machine()
+    v = Vmm()
+    v.ok(PUT, "/boot-source", {"kernel_image_path": make("bad", b"no kernel")})
+    v.no(PUT, "/actions", {"action_type": "InstanceStart"}, "Cannot start the microVM")
+    v.no(PUT, "/actions", {"action_type": "InstanceStart"}, "Cannot start the microVM")
+    expect("state", v.ok(GET, "/")["state"], "Not started")
+    v.ok(PUT, "/boot-source", {"kernel_image_path": GUEST, "boot_args": "reset"})
+    v.ok(PUT, "/actions", {"action_type": "InstanceStart"})
+    expect("exit status", v.wait(), 0)
+    v.stop()
+
+
+def from_file():
+    """A machine from a configuration file, with and without the API."""
+    need_machine()
+    cpu = {"cpuid_modifiers": [{"leaf": "0x1", "subleaf": "0x0", "flags": 0, "modifiers": [
+        {"register": "ecx", "bitmap": "0bx"}]}]}
+    conf = {"boot-source": {"kernel_image_path": GUEST, "boot_args": "reset -- more"}, "logger": {"level": "Warning"},
+            "machine-config": {"vcpu_count": 2, "mem_size_mib": 64}, "cpu-config": make("cpu", json.dumps(cpu).encode()),
+            "metrics": {"metrics_path": tmp("mf")}, "drives": [], "network-interfaces": [], "pmem": [], "balloon": None}
+    code, out = run("--no-api", "--level", "Warning", "--config-file", make("conf", json.dumps(conf).encode()))
+    expect("exit status", code, 0)
+    expect("what it said", out.split("\n"), ["up 'reset pci=off -- more'", "reset", ""])
+    conf["boot-source"]["boot_args"] = "x"
+    v = Vmm("--config-file", make("conf", json.dumps(conf).encode()))
+    expect("it runs", v.ok(GET, "/")["state"], "Running")
+    expect("as the file says", v.ok(GET, "/machine-config")["vcpu_count"], 2)
+    expect("cpu-config of a file of its own", v.ok(GET, "/vm/config")["cpu-config"], cpu)
+    v.no(PUT, "/actions", {"action_type": "InstanceStart"}, "after starting")
+    v.stop()
+    if os.geteuid() == 0:
+        os.makedirs(tmp("jail/firecracker/vm/root"))
+        os.link(GUEST, tmp("jail/firecracker/vm/root/kernel")) if os.stat(GUEST).st_dev == os.stat(TMP.name).st_dev else \
+            subprocess.check_call(["cp", GUEST, tmp("jail/firecracker/vm/root/kernel")])
+        conf = {"boot-source": {"kernel_image_path": "/kernel", "boot_args": "reset"},
+                "machine-config": {"vcpu_count": 1, "mem_size_mib": 64}}
+        with open(tmp("jail/firecracker/vm/root/conf"), "w") as f:
+            json.dump(conf, f)
+        os.chmod(tmp("jail/firecracker/vm/root/conf"), 0o644)
+        code, out = jail_says("--id", "vm", "--uid", "1234", "--gid", "1234", rest=("--no-api", "--config-file", "/conf"))
+        expect(f"a machine in a jail: {out}", code, 0)
+        expect_in("what it said", "up 'reset pci=off'", out)
+
+
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file, jailer, jailer_cgroup)}
+                                    config_file, jailer, jailer_cgroup, life, restart, from_file)}
 
 
 def main():
