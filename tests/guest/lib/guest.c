@@ -2,6 +2,8 @@
 /* guest.c - start, output and exit of a test guest */
 #include "guest.h"
 
+#include "cpu.h"
+
 enum { COM1 = 0x3f8, EXIT_PORT = 0xf4, PANIC_STATUS = 99, LINE_MAX_BYTES = 256 };
 
 struct guest_boot boot;
@@ -249,6 +251,7 @@ static void from_multiboot(const void *p)
 _Noreturn void guest_start(enum guest_entry entry, const void *info);
 _Noreturn void guest_start(enum guest_entry entry, const void *info)
 {
+	trap_init();
 	boot.entry = entry;
 	boot.info = info;
 	boot.cmdline = "";

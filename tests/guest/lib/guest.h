@@ -49,7 +49,7 @@ uint64_t cmdline_u64(const char *name, uint64_t otherwise);
 #define CHECK(expr)                                                                                          \
 	do {                                                                                                 \
 		if (!(expr))                                                                                 \
-			panic("%s:%d: %s", __FILE__, __LINE__, #expr);                                  \
+			panic("%s:%d: %s", __FILE__, __LINE__, #expr);                                       \
 	} while (0)
 
 void *memcpy(void *dst, const void *src, size_t len);
