@@ -79,8 +79,8 @@ struct boot_image {
 
 /**
  * boot_load() - put the kernel, its tables and its initramfs into guest memory
- * @bsp: in: the first processor after reset, as engine_cpu_get() gives it; out: the same, to be started. What a boot protocol
- *       says nothing about (local APIC, floating point) stays as it was; two MSRs are set or added.
+ * @bsp: in: the first processor after reset, as engine_cpu_get() gives it, or all zero; out: to be started. What a boot protocol
+ *       says nothing about (floating point) stays as it was; LINT0 is masked, two MSRs are set or added.
  * Return: 0; -ENOEXEC no kernel that can be booted; -EOPNOTSUPP a compression or protocol unknown here; -EFBIG; -ENOMEM guest
  *         memory too small; -EINVAL; what pread(2) says; all with @e naming file, place and reason
  */

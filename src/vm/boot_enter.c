@@ -36,6 +36,18 @@ enum {
 	MTRR_ENABLE_WB = 0x806,
 };
 
+enum { /* the local APIC's registers */
+       LAPIC_VERSION = 0x30,
+       LAPIC_DFR = 0xe0,
+       LAPIC_SVR = 0xf0,
+       LAPIC_LVT_TIMER = 0x320,
+       LAPIC_LVT_LINT0 = 0x350,
+       LAPIC_LVT_ERROR = 0x370,
+       LAPIC_RESET_VERSION = 0x50014,
+       LVT_MASKED = 1 << 16,
+       LVT_EXTINT = 0x700,
+};
+
 static const uint64_t CR0_PG = 1ULL << 31;
 
 /* --- the processor ---------------------------------------------------------------------------------------------- */
@@ -63,6 +75,32 @@ static uint64_t descriptor(const struct x86_segment *g)
 	       (g->base >> 24 & 0xff) << 56;
 }
 
+static void lapic_set(struct x86_state *s, unsigned reg, uint32_t v)
+{
+	memcpy(s->lapic + reg, &v, sizeof(v));
+}
+
+/*
+ * mask_lint0() - the local APIC as it is after reset, or as @s has it, but closed to a PIC
+ * An engine may let one through to the first processor. A hardware-reduced kernel knows of no PIC, so nobody masks it: the
+ * first edge of line 4 would arrive as vector 4.
+ */
+static void mask_lint0(struct x86_state *s)
+{
+	uint32_t lvt = LVT_EXTINT;
+
+	if (s->lapic[LAPIC_VERSION] == 0) { /* not told: reset state. Spec: SDM 3A 11.4.7.1 */
+		lapic_set(s, LAPIC_VERSION, LAPIC_RESET_VERSION);
+		lapic_set(s, LAPIC_DFR, UINT32_MAX);
+		lapic_set(s, LAPIC_SVR, 0xff);
+		for (unsigned reg = LAPIC_LVT_TIMER; reg <= LAPIC_LVT_ERROR; reg += 16)
+			lapic_set(s, reg, LVT_MASKED);
+	} else {
+		memcpy(&lvt, s->lapic + LAPIC_LVT_LINT0, sizeof(lvt));
+	}
+	lapic_set(s, LAPIC_LVT_LINT0, lvt | LVT_MASKED);
+}
+
 /* flat() - flat segments, in 32-bit protected or in long mode, with a GDT in memory that says the same */
 static int flat(const struct boot *b, struct x86_state *s, bool long_mode, struct err *e)
 {
@@ -86,6 +124,7 @@ static int flat(const struct boot *b, struct x86_state *s, bool long_mode, struc
 	/* What firmware leaves: fast strings on, and all memory write-back where no MTRR says otherwise. */
 	set_msr(s, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRING);
 	set_msr(s, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WB);
+	mask_lint0(s);
 	return boot__put(b, BOOT_AT_GDT, gdt, sizeof(gdt), e);
 }
 

@@ -126,6 +126,23 @@ static void test_any_other_elf_is_entered_in_long_mode_with_a_zero_page(void **s
 	assert_int_equal(u64(f, pd + 511 * 8), 0xffe00083);
 }
 
+static void test_no_pic_reaches_the_first_processor(void **state)
+{
+	enum { LINT0 = 0x350, MASKED_EXTINT = 0x10700 };
+	struct fixture *f = *state;
+	uint32_t lint0 = 0x700;
+
+	must_load(f, &f->elf, sizeof(f->elf)); /* of a state that does not tell */
+	assert_int_equal(f->s.lapic[0x30], 0x14);
+	assert_memory_equal(f->s.lapic + LINT0, &(uint32_t){ MASKED_EXTINT }, 4);
+	memset(f->s.lapic, 0, sizeof(f->s.lapic)); /* of one that does */
+	f->s.lapic[0x30] = 0x15;
+	memcpy(f->s.lapic + LINT0, &lint0, sizeof(lint0));
+	must_load(f, &f->elf, sizeof(f->elf));
+	assert_int_equal(f->s.lapic[0x30], 0x15);
+	assert_memory_equal(f->s.lapic + LINT0, &(uint32_t){ MASKED_EXTINT }, 4);
+}
+
 static void test_the_protocol_can_be_told(void **state)
 {
 	struct fixture *f = *state;
@@ -501,6 +518,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_an_elf_with_a_pvh_note_is_entered_in_32_bits),
 		T(test_any_other_elf_is_entered_in_long_mode_with_a_zero_page),
+		T(test_no_pic_reaches_the_first_processor),
 		T(test_the_protocol_can_be_told),
 		T(test_multiboot_addresses_load_what_is_no_elf),
 		T(test_every_compression_of_a_bzimage_gives_the_same_kernel),
