@@ -170,6 +170,14 @@ static int lzma_open(struct decomp *d)
 	return lzma_alone_decoder(&d->u.xz, DECOMP_XZ_MEM_MAX) == LZMA_OK ? 0 : -ENOMEM;
 }
 
+/* lzma_step() - there is only one, and the decoder behind its end would say "end" for ever */
+static int lzma_step(struct decomp *d, struct err *e)
+{
+	int r = xz_step(d, e);
+
+	return r == 1 && d->in_len > 0 ? damaged(d, "something else follows its end", e) : r;
+}
+
 /* --- lz4, the legacy frame: a magic number, then blocks of a length and its bytes until the input ends -------- */
 
 static int lz4_open(struct decomp *d)
@@ -264,7 +272,7 @@ static const struct decomp_ops kinds[] = {
 	{ "xz", { 0xfd, '7', 'z', 'X', 'Z', 0 }, 6, xz_open, xz_step, xz_close },
 	{ "lz4", { 0x02, 0x21, 0x4c, 0x18 }, 4, lz4_open, lz4_step, lz4_close },
 	/* Without a magic number worth the name: only by decomp_new_as(). */
-	{ "lzma", { 0x5d }, 0, lzma_open, xz_step, xz_close },
+	{ "lzma", { 0x5d }, 0, lzma_open, lzma_step, xz_close },
 };
 
 /* A zstd stream may open with a skippable frame: magic 0x184D2A50 to 0x184D2A5F, little endian. */

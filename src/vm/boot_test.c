@@ -385,6 +385,10 @@ static void test_a_damaged_bzimage_is_refused(void **state)
 	assert_int_equal(load(f, f->bytes, all), -EOPNOTSUPP);
 	assert_string_equal(f->e.text,
 			    "kernel 'k': bzImage: compressed with bzip2, want gzip, xz, zstd, lz4 or lzma");
+	n = test_compress("lzma", &f->elf, sizeof(f->elf), f->packed, ROOM);
+	memcpy(f->packed + n - 4, "]]]]]]]]", 8); /* as if another one followed */
+	assert_int_equal(load(f, f->bytes, test_bzimage(f->bytes, f->packed, n + 4)), -EBADMSG);
+	assert_string_equal(f->e.text, "kernel 'k': bzImage: lzma: something else follows its end");
 	n = test_compress("zstd", "no kernel", 9, f->packed, ROOM);
 	assert_int_equal(load(f, f->bytes, test_bzimage(f->bytes, f->packed, n)), -ENOEXEC);
 	assert_string_equal(f->e.text, "kernel 'k': bzImage: no ELF inside");
