@@ -13,6 +13,8 @@
  * run until it is reported). To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
  * way in the controller needs somebody to arrive at.
  *
+ * Set memory before anything else: a slot costs little then, and milliseconds behind doorbells, interrupts and processors.
+ *
  * Optional ops are NULL; the wrappers then say -EOPNOTSUPP, and callers have a slower way (ioeventfd: the exit itself; dirty
  * log: the memory's own tracking or mincore(2)).
  */

@@ -95,8 +95,7 @@ static int plug(struct machine *m, struct vdev *d, struct err *e)
 	*s = (struct machine_device_slot){ .m = m, .vdev = d, .index = all->n };
 	all->n++;
 	vmmio_init(&s->mmio, d, edge, s);
-	r = bus_add(&m->mmio, board_virtio_addr(s->index), BOARD_VIRTIO_MMIO_BYTES, &registers, s, e);
-	return r < 0 ? r : doorbells_set(s, e);
+	return bus_add(&m->mmio, board_virtio_addr(s->index), BOARD_VIRTIO_MMIO_BYTES, &registers, s, e);
 }
 
 /* --- each kind -------------------------------------------------------------------------------------------------- */
@@ -143,6 +142,15 @@ int machine__devices_add(struct machine *m, struct err *e)
 		return err_sys(e, ENOMEM, "devices");
 	for (size_t i = 0; i < sizeof(add) / sizeof(add[0]) && r == 0; i++)
 		r = add[i](m, e);
+	return r;
+}
+
+int machine__devices_ring(struct machine *m, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < m->devices->n && r == 0; i++)
+		r = doorbells_set(&m->devices->slot[i], e);
 	return r;
 }
 

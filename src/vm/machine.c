@@ -172,6 +172,8 @@ static int machine_make(struct machine *m, struct cpu_scratch *s, struct err *e)
 		r = machine__devices_add(m, e);
 	if (r == 0)
 		r = slots_set(m, e);
+	if (r == 0)
+		r = machine__devices_ring(m, e);
 	return r < 0 ? r : cpus_add(m, s, e);
 }
 
@@ -354,17 +356,4 @@ enum machine_state machine_state(const struct machine *m)
 const struct machine_config *machine_config_of(const struct machine *m)
 {
 	return &m->config;
-}
-
-/* stand-in until vm/cpuid.c is there */
-__attribute__((weak)) int cpuid_table(struct x86_cpuid *table, unsigned *n, const char *model, unsigned cpu,
-				      unsigned cpus, struct err *e)
-{
-	(void)model;
-	(void)cpus;
-	(void)e;
-	for (unsigned i = 0; i < *n; i++)
-		if (table[i].leaf == 1)
-			table[i].ebx = (table[i].ebx & 0xffffff) | cpu << 24;
-	return 0;
 }

@@ -80,7 +80,9 @@ void machine__threads_want(struct machine *m, enum machine_want want); /* return
 void machine__wake(void *m, uint32_t events);
 
 /* devices.c - virtio devices */
+/* machine__devices_add(), and once memory is set (which they may add to): machine__devices_ring(), their doorbells. */
 int machine__devices_add(struct machine *m, struct err *e);
+int machine__devices_ring(struct machine *m, struct err *e);
 /* machine__devices_boot() - the windows for the DSDT, into @dev of BOARD_DEVICES_MAX. Return: how many. */
 unsigned machine__devices_boot(const struct machine *m, struct boot_device *dev);
 void machine__devices_pause(struct machine *m);

@@ -69,6 +69,11 @@ int kvm__cpu_new(struct engine_vm *v, unsigned index, struct engine_cpu **ret_cp
 
 	if (!c)
 		return err_sys(e, ENOMEM, "processor %u", index);
+	r = kvm__irqs_ready(vm, e); /* a processor made before it would have no APIC */
+	if (r < 0) {
+		free(c);
+		return (int)r;
+	}
 	c->cpu = (struct engine_cpu){ .vm = v, .index = index };
 	c->fd = -1;
 	r = kvm_ioctl_n(vm->fd, KVM_CREATE_VCPU, index);

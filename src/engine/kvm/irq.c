@@ -17,21 +17,42 @@
 
 enum { IRQCHIP_VERSION = 1, CLOCK_VERSION = 1 };
 
-int kvm__irq_setup(struct kvm_vm *vm, const struct engine_config *c, struct err *e)
+static int irqs_make(struct kvm_vm *vm, struct err *e)
 {
 	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { ENGINE_GSIS } };
 	long r;
 
-	if (c->no_irqchip)
+	if (vm->irqs == KVM_IRQS_NONE)
 		return 0;
-	if (c->split_irqchip) {
+	if (vm->irqs == KVM_IRQS_SPLIT) {
 		r = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &split);
-		vm->irqs = KVM_IRQS_SPLIT;
 		return r < 0 ? err_sys(e, (int)-r, "a split interrupt controller") : 0;
 	}
 	r = kvm_ioctl_n(vm->fd, KVM_CREATE_IRQCHIP, 0);
-	vm->irqs = KVM_IRQS_KERNEL;
 	return r < 0 ? err_sys(e, (int)-r, "KVM_CREATE_IRQCHIP") : 0;
+}
+
+/*
+ * kvm__irqs_ready() - the controller is made when it is first needed, which is after memory: the kernel waits for its readers
+ * when a memory slot is set (SRCU), 0.15 ms; behind a new controller it waits for a grace period that is under way, 5 to 9 ms.
+ */
+int kvm__irqs_ready(struct kvm_vm *vm, struct err *e)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&vm->lock);
+	if (!vm->irqs_made)
+		r = irqs_make(vm, e);
+	if (r == 0)
+		vm->irqs_made = true;
+	pthread_mutex_unlock(&vm->lock);
+	return r;
+}
+
+/* has_lines() - there are lines to the kernel's controller, and it is there. */
+static bool has_lines(struct kvm_vm *vm)
+{
+	return vm->irqs == KVM_IRQS_KERNEL && kvm__irqs_ready(vm, NULL) == 0;
 }
 
 int kvm__irq_set(struct engine_vm *v, unsigned gsi, bool level)
@@ -39,7 +60,7 @@ int kvm__irq_set(struct engine_vm *v, unsigned gsi, bool level)
 	struct kvm_vm *vm = kvm__vm(v);
 	struct kvm_irq_level line = { .irq = gsi, .level = level };
 
-	return vm->irqs == KVM_IRQS_KERNEL ? (int)kvm_ioctl(vm->fd, KVM_IRQ_LINE, &line) : -EOPNOTSUPP;
+	return has_lines(vm) ? (int)kvm_ioctl(vm->fd, KVM_IRQ_LINE, &line) : -EOPNOTSUPP;
 }
 
 int kvm__msi_send(struct engine_vm *v, uint64_t addr, uint32_t data)
@@ -63,7 +84,7 @@ int kvm__irqfd(struct engine_vm *v, unsigned gsi, int fd, bool on)
 				   .gsi = gsi,
 				   .flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN };
 
-	return vm->irqs == KVM_IRQS_KERNEL ? (int)kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd) : -EOPNOTSUPP;
+	return has_lines(vm) ? (int)kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd) : -EOPNOTSUPP;
 }
 
 int kvm__ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned len, int64_t match, int fd,
@@ -116,7 +137,7 @@ void kvm__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
 	struct kvm_clock_data clock = { 0 };
 	long r = 0;
 
-	if (vm->irqs == KVM_IRQS_KERNEL)
+	if (has_lines(vm))
 		r = irqchip_save(vm, o);
 	if (r < 0) {
 		err_sys(e, (int)-r, "KVM_GET_IRQCHIP");
@@ -164,7 +185,7 @@ void kvm__vm_restore(struct engine_vm *v, struct record_in *in)
 	struct kvm_clock_data clock = { 0 };
 	long r;
 
-	if (vm->irqs == KVM_IRQS_KERNEL)
+	if (has_lines(vm))
 		irqchip_restore(vm, in);
 	if (!record_open(in, "clock", CLOCK_VERSION))
 		return;

@@ -16,9 +16,10 @@ struct kvm_vm {
 	struct engine_vm vm; /* first */
 	int sys_fd, fd;      /* owned: /dev/kvm, the machine */
 	enum kvm_irqs irqs;
+	bool irqs_made;
 	size_t run_size;                   /* bytes of a processor's exchange mapping */
 	uint64_t slot_size[KVM_SLOTS_MAX]; /* bytes; 0: empty */
-	pthread_mutex_t lock;              /* of the list below */
+	pthread_mutex_t lock;              /* of making the controller, and of the list below */
 	uint32_t n_msrs;                   /* 0: not asked yet */
 	uint32_t msr[X86_MSRS_MAX];        /* what a state has of them, in the order they are set */
 };
@@ -63,7 +64,7 @@ int kvm__cpuid_host(struct engine_vm *vm, struct x86_cpuid *table, unsigned *n, 
 int kvm__cpu_cpuid(struct engine_cpu *cpu, const struct x86_cpuid *table, unsigned n, struct err *e);
 
 /* irq.c */
-int kvm__irq_setup(struct kvm_vm *vm, const struct engine_config *c, struct err *e);
+int kvm__irqs_ready(struct kvm_vm *vm, struct err *e);
 int kvm__irq_set(struct engine_vm *vm, unsigned gsi, bool level);
 int kvm__msi_send(struct engine_vm *vm, uint64_t addr, uint32_t data);
 int kvm__irqfd(struct engine_vm *vm, unsigned gsi, int fd, bool on);

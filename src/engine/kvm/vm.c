@@ -96,8 +96,7 @@ static int vm_setup(struct kvm_vm *vm, const struct engine_config *c, struct err
 		r = kvm_ioctl_n(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR);
 	if (r < 0)
 		return err_sys(e, (int)-r, "KVM_SET_TSS_ADDR");
-	r = kvm__irq_setup(vm, c, e);
-	return r < 0 ? (int)r : kvm__kick_setup(e);
+	return kvm__kick_setup(e);
 }
 
 static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e)
@@ -109,6 +108,7 @@ static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, stru
 		return err_sys(e, ENOMEM, "a machine");
 	vm->vm.ops = &engine_kvm;
 	vm->fd = vm->sys_fd = -1;
+	vm->irqs = c->no_irqchip ? KVM_IRQS_NONE : c->split_irqchip ? KVM_IRQS_SPLIT : KVM_IRQS_KERNEL;
 	pthread_mutex_init(&vm->lock, NULL);
 	r = vm_setup(vm, c, e);
 	if (r < 0) {
