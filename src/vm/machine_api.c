@@ -34,8 +34,6 @@ REFUSE(machine_drive_path, "changing a drive's file", struct machine *m, const c
        struct machine_file *f)
 REFUSE(machine_drive_limit, "changing a drive's limits", struct machine *m, const char *id,
        const struct limiter_config *l)
-REFUSE(machine_net_limit, "changing a card's limits", struct machine *m, const char *id,
-       const struct limiter_config *rx, const struct limiter_config *tx)
 REFUSE(machine_pmem_limit, "changing a pmem device's limits", struct machine *m, const char *id,
        const struct limiter_config *l)
 REFUSE(machine_balloon_set, "changing the balloon", struct machine *m, uint32_t mib)

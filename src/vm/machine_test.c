@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* machine_test.c - a machine from its configuration to its end, with guests of a few bytes; skips where no engine runs */
+#include "vm/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/guard.h"
+#include "fmt/record.h"
+#include "vm/machine_internal.h"
+
+enum { LOAD_AT = 0x100000, HEADER_BYTES = 32, GUEST_COUNTER = 0x200000 };
+
+struct world {
+	struct loop loop;
+	struct loop_timer end;
+	struct machine_config c;
+	struct machine *m;
+	int out[2]; /* pipe: the serial port's output is read from [0] */
+	unsigned n_ended, n_boot;
+	enum machine_end how;
+	int status;
+	char why[MACHINE_WHY_MAX];
+	int64_t boot_wall_us;
+	struct err e;
+};
+
+static void on_timer(void *arg)
+{
+	struct world *w = arg;
+
+	w->loop.stop = true;
+}
+
+static void on_ended(void *arg, enum machine_end how, int status, const char *why)
+{
+	struct world *w = arg;
+
+	w->n_ended++;
+	w->how = how;
+	w->status = status;
+	strncpy(w->why, why, sizeof(w->why) - 1);
+	w->loop.stop = true;
+}
+
+static void on_boot(void *arg, int64_t wall_us, int64_t cpu_us)
+{
+	struct world *w = arg;
+
+	(void)cpu_us;
+	w->n_boot++;
+	w->boot_wall_us = wall_us;
+}
+
+/* kernel_fd() - a multiboot kernel that is loaded at LOAD_AT and begins with @code, in 32-bit protected mode, flat. */
+static int kernel_fd(const void *code, size_t len)
+{
+	const uint32_t header[HEADER_BYTES / 4] = {
+		0x1badb002,
+		0x00010000,
+		(uint32_t) - (0x1badb002 + 0x00010000),
+		LOAD_AT,
+		LOAD_AT,
+		0,
+		0,
+		LOAD_AT + HEADER_BYTES,
+	};
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, header, sizeof(header)), sizeof(header));
+	assert_int_equal(write(fd, code, len), len);
+	return fd;
+}
+
+static void world_open(struct world *w, const void *code, size_t len)
+{
+	*w = (struct world){ .loop.epfd = -1, .end = { .fire = on_timer, .arg = w } };
+	if (!engine_find(NULL, &w->e)) {
+		print_message("no engine here: %s\n", w->e.text);
+		skip();
+	}
+	signal(SIGPIPE, SIG_IGN);
+	assert_int_equal(loop_init(&w->loop), 0);
+	assert_int_equal(pipe2(w->out, O_CLOEXEC | O_NONBLOCK), 0);
+	machine_config_defaults(&w->c);
+	w->c.mem_bytes = 4 << 20;
+	w->c.debug_exit = w->c.pvpanic = w->c.boot_timer = w->c.vmgenid = w->c.rtc = true;
+	w->c.serial_out = w->out[1];
+	w->c.kernel.fd = kernel_fd(code, len);
+}
+
+static void world_make(struct world *w)
+{
+	const struct machine_events ev = { .ended = on_ended, .boot_timer = on_boot, .arg = w };
+
+	if (machine_new(&w->m, &w->c, &w->loop, &ev, &w->e) < 0)
+		fail_msg("%s", w->e.text);
+}
+
+static void world_close(struct world *w)
+{
+	machine_free(w->m);
+	machine_config_fini(&w->c);
+	loop_fini(&w->loop);
+	close(w->out[0]);
+	close(w->out[1]);
+}
+
+/* run() - the loop until the machine ends, or @ms have passed. */
+static void run(struct world *w, int ms)
+{
+	w->loop.stop = false;
+	loop_timer_set(&w->loop, &w->end, ms * NSEC_PER_MSEC);
+	assert_int_equal(loop_run(&w->loop), 0);
+	loop_timer_off(&w->loop, &w->end);
+}
+
+static void start_and_run(struct world *w)
+{
+	world_make(w);
+	if (machine_start(w->m, &w->e) < 0)
+		fail_msg("%s", w->e.text);
+	run(w, 5000);
+}
+
+static uint32_t counter(struct world *w)
+{
+	uint32_t v = 0;
+
+	assert_int_equal(gmem_read(&w->m->mem, GUEST_COUNTER, &v, sizeof(v)), 0);
+	return v;
+}
+
+/* again: inc dword [GUEST_COUNTER]; jmp again */
+static const uint8_t counting[] = { 0xff, 0x05, 0x00, 0x00, 0x20, 0x00, 0xeb, 0xf8 };
+
+static void test_each_way_to_end_is_told_once_with_its_status(void **state)
+{
+	/* each: what the guest does, then hlt */
+	static const struct {
+		const char *name;
+		uint8_t code[24];
+		enum machine_end how;
+		int status;
+	} end[] = {
+		{ "debug exit", { 0xb0, 0x2a, 0xe6, 0xf4, 0xf4 }, MACHINE_END_EXIT, 42 },
+		{ "debug exit, wide", { 0xb8, 0xff, 0x01, 0, 0, 0xe7, 0xf4, 0xf4 }, MACHINE_END_EXIT, 255 },
+		{ "panic", { 0xb0, 1, 0x66, 0xba, 0x05, 0x05, 0xee, 0xf4 }, MACHINE_END_PANIC, 0 },
+		{ "power off", { 0xb0, 0x34, 0x66, 0xba, 0x00, 0x06, 0xee, 0xf4 }, MACHINE_END_HALT, 0 },
+		{ "ACPI reset", { 0xb0, 1, 0x66, 0xba, 0x02, 0x06, 0xee, 0xf4 }, MACHINE_END_HALT, 0 },
+		{ "keyboard reset", { 0xb0, 0xfe, 0xe6, 0x64, 0xf4 }, MACHINE_END_HALT, 0 },
+		{ "triple fault", { 0x0f, 0x0b }, MACHINE_END_SHUTDOWN, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(end) / sizeof(end[0]); i++) {
+		struct world w;
+
+		world_open(&w, end[i].code, sizeof(end[i].code));
+		start_and_run(&w);
+		if (w.n_ended != 1 || w.how != end[i].how || w.status != end[i].status)
+			fail_msg("%s: want end %d status %d, got end %d status %d (%s), told %u times",
+				 end[i].name, end[i].how, end[i].status, w.how, w.status, w.why, w.n_ended);
+		assert_int_equal(machine_state(w.m), MACHINE_STOPPED);
+		run(&w, 5);
+		assert_int_equal(w.n_ended, 1);
+		world_close(&w);
+		assert_int_equal(w.n_ended, 1);
+	}
+}
+
+static void test_what_the_guest_printed_is_out_before_the_end_is_told(void **state)
+{
+	/* mov esi,text; mov ecx,6; mov dx,0x3f8; cld; rep outsb; mov al,0; out 0xf4,al */
+	static const uint8_t code[] = { 0xbe, 0x37, 0x00, 0x10, 0x00, 0xb9, 0x06, 0x00, 0x00, 0x00,
+					0x66, 0xba, 0xf8, 0x03, 0xfc, 0xf3, 0x6e, 0xb0, 0x00, 0xe6,
+					0xf4, 0xf4, 0x90, 'h',  'e',  'l',  'l',  'o',  '\n' };
+	char got[16] = "";
+	struct world w;
+
+	(void)state;
+	world_open(&w, code, sizeof(code));
+	start_and_run(&w);
+	assert_int_equal(w.how, MACHINE_END_EXIT);
+	assert_int_equal(read(w.out[0], got, sizeof(got)), 6);
+	assert_string_equal(got, "hello\n");
+	world_close(&w);
+}
+
+static void test_pause_stops_every_instruction_and_resume_goes_on(void **state)
+{
+	uint32_t before;
+	struct world w;
+
+	(void)state;
+	world_open(&w, counting, sizeof(counting));
+	world_make(&w);
+	assert_int_equal(machine_pause(w.m, &w.e), -EBUSY);
+	assert_string_equal(w.e.text, "cannot pause: the machine has not been started");
+	assert_return_code(machine_start(w.m, &w.e), 0);
+	assert_int_equal(machine_start(w.m, &w.e), -EBUSY);
+	for (int i = 0; i < 50; i++) {
+		run(&w, 2);
+		assert_return_code(machine_pause(w.m, &w.e), 0);
+		assert_return_code(machine_pause(w.m, &w.e), 0);
+		assert_int_equal(machine_state(w.m), MACHINE_PAUSED);
+		before = counter(&w);
+		run(&w, 1);
+		assert_int_equal(counter(&w), before);
+		assert_return_code(machine_resume(w.m, &w.e), 0);
+		assert_return_code(machine_resume(w.m, &w.e), 0);
+		for (int k = 0; k < 1000 && counter(&w) == before; k++)
+			run(&w, 1);
+		assert_true(counter(&w) != before);
+	}
+	machine_stop(w.m);
+	assert_true(w.n_ended == 1 && w.how == MACHINE_END_KILLED);
+	before = counter(&w);
+	run(&w, 2);
+	assert_int_equal(counter(&w), before);
+	machine_stop(w.m);
+	assert_int_equal(w.n_ended, 1);
+	assert_int_equal(machine_resume(w.m, &w.e), -EBUSY);
+	assert_string_equal(w.e.text, "cannot resume: the machine has ended");
+	world_close(&w);
+}
+
+static void test_a_machine_may_be_freed_at_any_time(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		world_open(&w, counting, sizeof(counting));
+		w.c.cpus = 1 + (unsigned)i % 3;
+		world_make(&w);
+		if (i % 4 > 0)
+			assert_return_code(machine_start(w.m, &w.e), 0);
+		if (i % 4 > 1)
+			assert_return_code(machine_pause(w.m, &w.e), 0);
+		if (i % 4 > 2)
+			assert_return_code(machine_resume(w.m, &w.e), 0);
+		world_close(&w);
+	}
+}
+
+static void test_processors_that_wait_to_be_started_can_be_paused_and_stopped(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_open(&w, counting, sizeof(counting));
+	w.c.cpus = 4;
+	world_make(&w);
+	assert_return_code(machine_start(w.m, &w.e), 0);
+	for (int i = 0; i < 20; i++) {
+		assert_return_code(machine_pause(w.m, &w.e), 0);
+		assert_return_code(machine_resume(w.m, &w.e), 0);
+	}
+	machine_stop(w.m);
+	assert_int_equal(w.how, MACHINE_END_KILLED);
+	world_close(&w);
+}
+
+static void test_unmapped_and_odd_accesses_read_ones_and_harm_nobody(void **state)
+{
+	/*
+	 * in eax,0x80 must be ones; mov eax,[0xd0000001] must be ones; a write across two pages there; in ax,0x3f8 (odd size);
+	 * then status 7 if both were ones, 1 otherwise.
+	 */
+	static const uint8_t code[] = {
+		0xe5, 0x80,                                     /* in eax,0x80 */
+		0x23, 0x05, 0x01, 0x00, 0x00, 0xd0,             /* and eax,[0xd0000001] */
+		0xc7, 0x05, 0xfe, 0x0f, 0x00, 0xd0, 1, 2, 3, 4, /* mov dword [0xd0000ffe],... */
+		0x66, 0xba, 0xf8, 0x03,                         /* mov dx,0x3f8 */
+		0x66, 0xef,                                     /* out dx,ax */
+		0x40,                                           /* inc eax: 0 if all were ones */
+		0x75, 0x06,                                     /* jnz bad */
+		0xb0, 0x07, 0xe6, 0xf4, 0xf4, 0x90,             /* status 7 */
+		0xb0, 0x01, 0xe6, 0xf4, 0xf4,                   /* bad: status 1 */
+	};
+	struct world w;
+
+	(void)state;
+	world_open(&w, code, sizeof(code));
+	start_and_run(&w);
+	assert_true(w.how == MACHINE_END_EXIT && w.status == 7);
+	assert_true(w.m->ports.n_nobody + w.m->mmio.n_nobody >= 3);
+	world_close(&w);
+}
+
+static void test_the_boot_timer_is_told_once(void **state)
+{
+	/* mov byte [0xc0000000],123 twice; mov al,0; out 0xf4,al */
+	static const uint8_t code[] = { 0xc6, 0x05, 0,    0,   0,    0xc0, 123,  0xc6, 0x05, 0,
+					0,    0,    0xc0, 123, 0xb0, 0,    0xe6, 0xf4, 0xf4 };
+	struct world w;
+
+	(void)state;
+	world_open(&w, code, sizeof(code));
+	start_and_run(&w);
+	assert_int_equal(w.n_boot, 1);
+	assert_true(w.boot_wall_us > 0 && w.boot_wall_us < 5000000);
+	world_close(&w);
+}
+
+static void test_an_instruction_the_engine_cannot_do_names_its_address(void **state)
+{
+	static const uint8_t code[] = {
+		0xc5, 0xf8, 0x77, 0xb0, 0, 0xe6, 0xf4, 0xf4
+	}; /* vzeroupper; exit 0 */
+	struct world w;
+
+	(void)state;
+	world_open(&w, code, sizeof(code));
+	start_and_run(&w);
+	if (w.how != MACHINE_END_ERROR) { /* #UD without vectors is a triple fault; or this host's KVM can */
+		print_message("this engine carries it out or lets it fault\n");
+		world_close(&w);
+		skip();
+	}
+	assert_non_null(strstr(w.why, "rip 0x100020"));
+	world_close(&w);
+}
+
+static void test_a_machine_that_cannot_be_made_leaves_the_configuration_to_the_caller(void **state)
+{
+	static const uint8_t nothing[64];
+	struct world w;
+	int kept;
+
+	(void)state;
+	world_open(&w, counting, sizeof(counting));
+	close(w.c.kernel.fd);
+	kept = w.c.kernel.fd = memfd_create("no kernel", MFD_CLOEXEC);
+	assert_int_equal(write(kept, nothing, sizeof(nothing)), sizeof(nothing));
+	assert_int_equal(machine_new(&w.m, &w.c, &w.loop, NULL, &w.e), -ENOEXEC);
+	assert_int_equal(w.c.kernel.fd, kept);
+	assert_true(fcntl(kept, F_GETFD) >= 0);
+	world_close(&w);
+}
+
+static void test_configurations_that_make_no_sense_are_refused_in_words(void **state)
+{
+	static const struct {
+		size_t offset;
+		uint64_t value;
+		size_t size;
+		const char *text;
+	} bad[] = {
+		{ offsetof(struct machine_config, cpus), 0, 4, "cpus: 0, want 1 to 32" },
+		{ offsetof(struct machine_config, cpus), 40, 4, "cpus: 40, want 1 to 32" },
+		{ offsetof(struct machine_config, mem_bytes), 1000, 8,
+		  "memory: 1000 bytes, want 1 MiB to 1024 GiB in whole MiB" },
+		{ offsetof(struct machine_config, kernel.fd), 0xffffffff, 4, "kernel: none is given" },
+	};
+	struct world w;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct machine_config c;
+		struct err e = { 0 };
+
+		machine_config_defaults(&c);
+		c.kernel.fd = 0;
+		assert_int_equal(machine_config_check(&c, &e), 0);
+		memcpy((char *)&c + bad[i].offset, &bad[i].value, bad[i].size);
+		assert_int_equal(machine_config_check(&c, &e), -EINVAL);
+		assert_string_equal(e.text, bad[i].text);
+	}
+	world_open(&w, counting, sizeof(counting));
+	w.c.cpus = 33;
+	assert_int_equal(machine_new(&w.m, &w.c, &w.loop, NULL, &w.e), -EINVAL);
+	world_close(&w);
+}
+
+static void test_ctrl_alt_del_reaches_the_guest_and_says_when_it_does_not(void **state)
+{
+	/* again: in al,0x64; test al,1; jz again; in al,0x60; out 0xf4,al */
+	static const uint8_t code[] = { 0xe4, 0x64, 0xa8, 0x01, 0x74, 0xfa, 0xe4, 0x60, 0xe6, 0xf4, 0xf4 };
+	struct world w;
+
+	(void)state;
+	world_open(&w, code, sizeof(code));
+	world_make(&w);
+	assert_int_equal(machine_ctrl_alt_del(w.m, &w.e), -EBUSY);
+	assert_return_code(machine_start(w.m, &w.e), 0);
+	run(&w, 5);
+	assert_return_code(machine_ctrl_alt_del(w.m, &w.e), 0);
+	run(&w, 5000);
+	assert_true(w.how == MACHINE_END_EXIT && w.status == 0x1d);
+	world_close(&w);
+}
+
+static void test_the_board_and_the_devices_survive_a_snapshot(void **state)
+{
+	struct buf saved = { 0 };
+	struct record_out o = { .to = &saved };
+	struct record_in in;
+	uint8_t guid[MACHINE_GUID_BYTES];
+	struct world a, b;
+
+	(void)state;
+	world_open(&a, counting, sizeof(counting));
+	a.c.console = true;
+	world_make(&a);
+	world_open(&b, counting, sizeof(counting));
+	b.c.console = true;
+	world_make(&b);
+	machine__board_save(a.m, &o);
+	machine__devices_save(a.m, &o);
+	assert_int_equal(buf_finish(&saved), 0);
+	record_init(&in, saved.data, saved.len, &b.e);
+	machine__board_restore(b.m, &in);
+	machine__devices_restore(b.m, &in);
+	if (record_finish(&in) < 0)
+		fail_msg("%s", b.e.text);
+	assert_memory_equal(a.m->guid, b.m->guid, MACHINE_GUID_BYTES);
+	assert_int_equal(gmem_read(&a.m->mem, 0xef000, guid, sizeof(guid)), 0);
+	assert_memory_equal(a.m->guid, guid, sizeof(guid));
+	assert_return_code(machine__guid_renew(b.m, true, &b.e), 0);
+	assert_memory_not_equal(a.m->guid, b.m->guid, MACHINE_GUID_BYTES);
+	for (size_t cut = 0; cut < saved.len; cut += 7) {
+		record_init(&in, saved.data, cut, &b.e);
+		machine__board_restore(b.m, &in);
+		machine__devices_restore(b.m, &in);
+		assert_true(record_finish(&in) < 0);
+	}
+	world_close(&a);
+	world_close(&b);
+	buf_fini(&saved);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_way_to_end_is_told_once_with_its_status),
+		cmocka_unit_test(test_what_the_guest_printed_is_out_before_the_end_is_told),
+		cmocka_unit_test(test_pause_stops_every_instruction_and_resume_goes_on),
+		cmocka_unit_test(test_a_machine_may_be_freed_at_any_time),
+		cmocka_unit_test(test_processors_that_wait_to_be_started_can_be_paused_and_stopped),
+		cmocka_unit_test(test_unmapped_and_odd_accesses_read_ones_and_harm_nobody),
+		cmocka_unit_test(test_the_boot_timer_is_told_once),
+		cmocka_unit_test(test_an_instruction_the_engine_cannot_do_names_its_address),
+		cmocka_unit_test(test_a_machine_that_cannot_be_made_leaves_the_configuration_to_the_caller),
+		cmocka_unit_test(test_configurations_that_make_no_sense_are_refused_in_words),
+		cmocka_unit_test(test_ctrl_alt_del_reaches_the_guest_and_says_when_it_does_not),
+		cmocka_unit_test(test_the_board_and_the_devices_survive_a_snapshot),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
