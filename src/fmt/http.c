@@ -236,6 +236,8 @@ void http_response_put(struct buf *to, const struct http_response *r)
 		buf_puts(to, "Deprecation: true\r\n");
 	if (r->allow)
 		buf_printf(to, "Allow: %s\r\n", r->allow);
+	if (r->fields)
+		buf_puts(to, r->fields);
 	if (r->body)
 		buf_printf(to, "Content-Type: %s\r\nContent-Length: %zu\r\n",
 			   r->type ? r->type : "application/json", r->body_len);

@@ -80,6 +80,7 @@ struct http_response {
 	bool close;         /* Connection: close; else keep-alive */
 	bool deprecated;    /* Deprecation: true */
 	const char *allow;  /* Allow: "GET, PUT"; NULL: not told */
+	const char *fields; /* more of them, each line with its CRLF; NULL: none */
 	const char *type;   /* of the body; NULL: application/json */
 	const char *body;   /* borrowed; NULL: none, and then no Content-Type nor Content-Length */
 	size_t body_len;
