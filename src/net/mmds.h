@@ -71,16 +71,19 @@ struct mmds_counts {
 	uint64_t rx_invalid_token, rx_no_token;
 };
 
-/* mmds_net_new() - @m: borrowed. @ready: a frame waits in mmds_net_recv() that was not there when it last said so. */
+/* mmds_net_new() - @m: borrowed. @ready: mmds_net_recv() may have something, by the passing of time; from the loop's thread. */
 int mmds_net_new(struct mmds_net **ret_n, struct mmds *m, struct loop *loop, void (*ready)(void *arg),
 		 void *arg, struct err *e);
 void mmds_net_free(struct mmds_net *n);  /* takes NULL */
 void mmds_net_reset(struct mmds_net *n); /* the guest's driver starts anew: no connection is left */
 
-/* mmds_net_send() - a frame from the guest, virtio_net_hdr first. Return: true: it was for us, and is done with. */
+/* mmds_net_send() - a frame from the guest, virtio_net_hdr first. Return: true: it was for us, and is done with; then
+ * mmds_net_recv() may have something. */
 bool mmds_net_send(struct mmds_net *n, const struct iovec *iov, unsigned n_iov);
-/* mmds_net_recv() - the next frame for the guest into @iov, as link_recv(). Return: bytes; -EAGAIN; -ENOBUFS. */
+/* mmds_net_recv() - the next frame for the guest into @iov, as link_recv(). Return: bytes; -EAGAIN; -EMSGSIZE. */
 long mmds_net_recv(struct mmds_net *n, const struct iovec *iov, unsigned n_iov);
+/* mmds_net_offloads() - TUN_F_x that the guest takes. */
+void mmds_net_offloads(struct mmds_net *n, unsigned tun_f);
 const struct mmds_counts *mmds_net_counts(const struct mmds_net *n);
 
 #endif

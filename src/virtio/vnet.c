@@ -77,6 +77,7 @@ struct vnet {
 	struct loop_timer rx_timer, tx_timer;
 	bool expect_long; /* the last frame did not fit into one chain */
 	bool tx_stalled;  /* the link was full: ready() goes on */
+	bool mmds_asked;  /* the metadata service took a frame: it may have an answer */
 	size_t held_len;  /* bytes of a frame in @held that waits; 0: none */
 	struct vnet_counts n;
 
@@ -346,6 +347,7 @@ static int tx_one(struct vnet *v)
 		}
 	}
 	if (v->mmds && mmds_net_send(v->mmds, c->iov, c->n_in)) {
+		v->mmds_asked = true;
 		v->n.tx_frames++;
 		v->n.tx_bytes += len;
 		return 0;
@@ -409,6 +411,8 @@ static bool set_offloads(struct vnet *v, uint64_t bits)
 	if ((bits & ~may) || link_offloads(v->link, tun_f) < 0)
 		return false;
 	v->tun_f = tun_f;
+	if (v->mmds)
+		mmds_net_offloads(v->mmds, tun_f);
 	return true;
 }
 
@@ -463,12 +467,19 @@ static int ctrl_serve(struct vnet *v)
 static int vnet_serve(struct vdev *d, unsigned i)
 {
 	struct vnet *v = vnet_of(d);
+	int r;
 
 	switch (i) {
 	case RX: return rx_serve(v);
-	case TX: return tx_serve(v);
+	case TX: break;
 	default: return ctrl_serve(v);
 	}
+	r = tx_serve(v);
+	if (r == 0 && v->mmds_asked) {
+		v->mmds_asked = false;
+		r = rx_serve(v);
+	}
+	return r;
 }
 
 /* on_link() - frames came in, or there is room. */

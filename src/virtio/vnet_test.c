@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "net/link.h"
+#include "net/mmds.h"
 #include "virtio/driver_testing.h"
 
 #define BIT(n) (1ULL << (n))
@@ -592,6 +593,35 @@ static void test_vnet_goes_on_after_a_snapshot(void **state)
 	}
 }
 
+static void test_vnet_answers_for_the_metadata_service_itself(void **state)
+{
+	static const uint8_t ask[] = "\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\x02hull!\x08\x06"
+				     "\0\1\x08\0\6\4\0\1\x02hull!\xa9\xfe\1\1\0\0\0\0\0\0\xa9\xfe\xa9\xfe";
+	struct fixture f = { 0 };
+	uint8_t other[sizeof(ask) - 1], *got;
+	struct mmds *m;
+	gpa_t at;
+
+	(void)state;
+	assert_int_equal(mmds_new(&m, 1000, NULL), 0);
+	f.c = (struct vnet_config){ .name = "eth0", .mmds = m };
+	up(&f, ALL);
+	at = add_rx(&f, 2, 2000, 1);
+	assert_int_equal(driver_request(&f.t, TX, ask, sizeof(ask) - 1, NULL, 0), 0);
+	assert_int_equal(f.w->n_out, 0);
+	assert_int_equal(used_frame(&f, at, 1), 54);
+	got = driver_ptr(&f.t, at, 54);
+	assert_memory_equal(got + 12, "\x02hull!\x06\x01\x23\x45\x67\x01\x08\x06", 14);
+	assert_memory_equal(got + 34, "\x06\x01\x23\x45\x67\x01\xa9\xfe\xa9\xfe\x02hull!\xa9\xfe\1\1", 20);
+	memcpy(other, ask, sizeof(other)); /* another's address goes to the link */
+	other[sizeof(other) - 1] = 1;
+	assert_int_equal(driver_request(&f.t, TX, other, sizeof(other), NULL, 0), 0);
+	assert_int_equal(f.w->n_out, 1);
+	assert_int_equal(vnet_mmds_counts(f.t.d)->rx_accepted, 1);
+	down(&f);
+	mmds_free(m);
+}
+
 static void test_vnet_refuses_an_mtu_and_frees_the_link(void **state)
 {
 	struct vnet_config c = { .name = "network interface 'eth0'", .mtu = 67 };
@@ -649,6 +679,7 @@ int main(void)
 		cmocka_unit_test(test_vnet_keeps_to_its_limits),
 		cmocka_unit_test(test_vnet_goes_on_when_the_limiters_time_has_come),
 		cmocka_unit_test(test_vnet_goes_on_after_a_snapshot),
+		cmocka_unit_test(test_vnet_answers_for_the_metadata_service_itself),
 		cmocka_unit_test(test_vnet_refuses_an_mtu_and_frees_the_link),
 		cmocka_unit_test(test_vnet_survives_hostile_queues),
 	};
