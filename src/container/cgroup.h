@@ -128,6 +128,9 @@ int cgroup_usage(const struct cgroup *cg, struct cgroup_usage *ret_u); /* what a
  * cgroup_oom_kills()); caller closes; -1: none. */
 int cgroup_oom_fd(const struct cgroup *cg);
 uint64_t cgroup_oom_kills(const struct cgroup *cg);
+/* cgroup_delete_empty() - the groups in which cgroup_kill() looks for processes are removed, as nobody is in them nor in groups
+ * below. The rest is cgroup_delete()'s. False: somebody is, or may be. */
+bool cgroup_delete_empty(struct cgroup *cg);
 /* cgroup_delete() - directories gone, bottom up, retried for 3 s while the kernel reaps; 0 when there are
  * none. */
 int cgroup_delete(struct cgroup *cg, struct err *e);

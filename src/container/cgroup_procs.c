@@ -375,6 +375,22 @@ int cgroup__remove(const struct cgroup_hierarchy *h)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* remove_empty() - @h may be NULL. */
+static bool remove_empty(const struct cgroup_hierarchy *h)
+{
+	char full[CGROUP__FULL_MAX];
+	int r = h ? file_unlink(AT_FDCWD, cgroup__full_path(h, full), AT_REMOVEDIR) : 0;
+
+	return r == 0 || r == -ENOENT;
+}
+
+bool cgroup_delete_empty(struct cgroup *cg)
+{
+	const struct cgroup_hierarchy *v2 = cgroup__v2(cg), *h = procs_hierarchy(cg);
+
+	return remove_empty(h) && (v2 == h || remove_empty(v2));
+}
+
 /* --- out of memory -------------------------------------------------------------------------------------- */
 
 static int v1_oom_fd(int dirfd)

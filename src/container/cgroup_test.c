@@ -247,10 +247,14 @@ static int inner(enum cgroup_layout layout)
 	CHECK_OK(cgroup_pids(&cg, &pids, &n, &e), &e);
 	CHECK(n == 1 && pids[0] == pid);
 	CHECK(cgroup__remove(&cg.h[0]) == -EBUSY);
+	CHECK(!cgroup_delete_empty(&cg) && exists(&cg));
 	CHECK_OK(cgroup_kill(&cg, SIGTERM, &e), &e);
 	CHECK(waitpid(pid, NULL, 0) == pid);
+	CHECK(!cgroup_delete_empty(&cg) && exists(&cg)); /* the groups inside may yet be joined */
+	CHECK(cgroup_delete_empty(&in));
 	CHECK_OK(cgroup_delete(&cg, &e), &e);
 	CHECK(!exists(&cg) && !exists(&in));
+	CHECK(cgroup_delete_empty(&cg));
 	return TEST_OK;
 }
 

@@ -474,7 +474,7 @@ static int remove_cgroups(struct ct *ct, struct err *e)
 
 	if (ct->cgroup.n == 0)
 		return 0;
-	if (ours)
+	if (ours && !cgroup_delete_empty(&ct->cgroup))
 		cgroup_kill(&ct->cgroup, SIGKILL, NULL); /* what shared init's pid namespace */
 	r = cgroup_delete(&ct->cgroup, ours ? e : NULL);
 	return ours ? r : 0;
@@ -506,7 +506,8 @@ int ct_delete_into(struct ct *ct, bool force, int trash, struct err *e)
 	if (status != CT_STOPPED && status != CT_CREATED && !force)
 		return err_set(e, EBUSY, "cannot delete container %s that is not stopped: %s", ct->id,
 			       ct_status_name(status));
-	r = force_stop(ct, e);
+	if (status != CT_STOPPED)
+		r = force_stop(ct, e);
 	if (r == 0)
 		r = remove_cgroups(ct, e);
 	if (r == 0)
