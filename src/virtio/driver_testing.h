@@ -31,7 +31,7 @@
 #include "mem/gmem.h"
 #include "virtio/vdev.h"
 
-enum { DRIVER_TABLE_MAX = 32, DRIVER_BUFS_MAX = VQ_SIZE_MAX };
+enum { DRIVER_TABLE_MAX = 32 };
 
 static const struct driver_layout {
 	const char *name;
@@ -62,7 +62,7 @@ struct driver_queue {
 	uint16_t n_free;
 	uint16_t free_id[VQ_SIZE_MAX]; /* split: descriptors; packed: buffer ids */
 	uint16_t n_of[VQ_SIZE_MAX];    /* ring entries of the chain with this id */
-	uint16_t ids[VQ_SIZE_MAX][DRIVER_BUFS_MAX];
+	uint16_t link[VQ_SIZE_MAX];    /* the next id of the same chain */
 };
 
 struct driver {
@@ -263,7 +263,7 @@ static inline int driver_add_split(struct driver *t, unsigned i, const struct dr
 	for (unsigned k = 0; k < n; k++) {
 		uint16_t id = q->free_id[q->n_free - 1 - k];
 
-		q->ids[head][k] = id;
+		q->link[id] = q->free_id[(q->n_free - 2 - k) % VQ_SIZE_MAX];
 		q->desc[id].addr = htole64(b[k].gpa);
 		q->desc[id].len = htole32(b[k].len);
 		q->desc[id].a = htole16((uint16_t)(extra | (b[k].write ? 2 : 0) | (k + 1 < n ? 1 : 0)));
@@ -290,8 +290,8 @@ static inline int driver_add_packed(struct driver *t, unsigned i, const struct d
 		uint16_t flags = (uint16_t)(extra | (b[k].write ? 2 : 0) | (k + 1 < n ? 1 : 0) |
 					    (q->wrap ? 1 << 7 : 1 << 15));
 
-		q->ids[id][k] = q->free_id[q->n_free - 1 -
-					   k]; /* as many ids as entries are taken: simple, and enough */
+		/* as many ids as entries are taken: simple, and enough */
+		q->link[q->free_id[q->n_free - 1 - k]] = q->free_id[(q->n_free - 2 - k) % VQ_SIZE_MAX];
 		d->addr = htole64(b[k].gpa);
 		d->len = htole32(b[k].len);
 		d->a = htole16(id);
@@ -365,9 +365,11 @@ static inline bool driver_should_kick(struct driver *t, unsigned i)
 
 static inline void driver_free_ids(struct driver_queue *q, uint16_t id)
 {
-	for (int k = q->n_of[id] - 1; k >= 0; k--)
-		q->free_id[q->n_free++] = q->ids[id][k];
+	uint16_t n = q->n_of[id];
+
 	q->n_of[id] = 0;
+	for (uint16_t at = id; n > 0; n--, at = q->link[at])
+		q->free_id[q->n_free++ % VQ_SIZE_MAX] = at;
 }
 
 /* driver_has_used() - a chain has come back. */

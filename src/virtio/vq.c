@@ -77,7 +77,7 @@ int vq_enable(struct vq *q, struct err *e)
 		return r;
 	/* packed: both wrap counters start at 1. Spec: virtio 1.2 §2.8.1 */
 	q->next_avail = q->next_used = q->packed ? 0x8000 : 0;
-	q->signalled_valid = q->undone = q->quiet = q->broken = false;
+	q->signalled_valid = q->missed = q->undone = q->quiet = q->broken = false;
 	q->n_unsignalled = 0;
 	q->enabled = true;
 	return 0;
@@ -103,6 +103,7 @@ int vq_pop(struct vq *q, struct vq_chain *c)
 		return -EPROTO;
 	q->undone = false;
 	r = layout(q)->pop(q, c);
+	q->missed = r == 0;
 	return r < 0 ? vq_break(q) : r;
 }
 
@@ -147,6 +148,12 @@ void vq_undo(struct vq *q, const struct vq_chain *c)
 {
 	if (!q->enabled || q->broken)
 		return;
+	if (!q->undone)
+		/*
+		 * Where news begins. A worker that has seen all waits for more: for whatever came since. One that stopped
+		 * before the end waits for something else: what is there by now must not make it try again at once.
+		 */
+		q->seen = q->missed ? q->next_avail : layout(q)->end(q);
 	layout(q)->undo(q, c);
 	q->undone = true;
 }

@@ -42,10 +42,11 @@ struct vq {
 		next_used;  /* free running (split), or ring position with wrap in bit 15 (packed) */
 	uint16_t signalled; /* next_used when the guest was last interrupted */
 	bool signalled_valid;
-	uint16_t n_unsignalled;          /* ring entries used since then; stops at the ring's size */
-	bool undone;                     /* the last chain seen was put back: only newer ones are news */
-	uint16_t seen;                   /* where the newer ones begin */
-	bool quiet;                      /* the guest was told not to kick (vq_quiet()) */
+	uint16_t n_unsignalled; /* ring entries used since then; stops at the ring's size */
+	bool missed;            /* the last vq_pop() found nothing: the worker has seen all there is */
+	bool undone;            /* the last chain seen was put back: only newer ones are news */
+	uint16_t seen;          /* where the newer ones begin */
+	bool quiet;             /* the guest was told not to kick (vq_quiet()) */
 	void *desc_p, *avail_p, *used_p; /* checked by vq_enable() */
 	uint64_t n_kicks, n_interrupts, n_suppressed, n_errors;
 };

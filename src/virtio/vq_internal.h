@@ -19,6 +19,7 @@ struct vq_layout {
 	int (*pop)(struct vq *q, struct vq_chain *c);
 	void (*push)(struct vq *q, const struct vq_done *d, unsigned n); /* n > 0; the driver sees all or none */
 	void (*undo)(struct vq *q, const struct vq_chain *c);
+	uint16_t (*end)(const struct vq *q); /* where the next chain that is not there yet will begin */
 	bool (*should_interrupt)(struct vq *q);
 	void (*quiet)(struct vq *q);
 	bool (*wake)(struct vq *q);

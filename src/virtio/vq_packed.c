@@ -179,9 +179,16 @@ static void packed_undo(struct vq *q, const struct vq_chain *c)
 		i += q->size;
 		wrap ^= WRAP;
 	}
-	if (!q->undone) /* what is available beyond, or will be, begins here */
-		q->seen = q->next_avail;
 	q->next_avail = (uint16_t)((i - c->n_ring) | wrap);
+}
+
+static uint16_t packed_end(const struct vq *q)
+{
+	uint16_t at = q->next_avail;
+
+	for (unsigned n = 0; n < q->size && is_available(q, at); n++)
+		at = step(q, at, 1);
+	return at;
 }
 
 static bool packed_should_interrupt(struct vq *q)
@@ -223,6 +230,7 @@ const struct vq_layout vq__packed = {
 	.pop = packed_pop,
 	.push = packed_push,
 	.undo = packed_undo,
+	.end = packed_end,
 	.should_interrupt = packed_should_interrupt,
 	.quiet = packed_quiet,
 	.wake = packed_wake,

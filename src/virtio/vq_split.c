@@ -151,9 +151,12 @@ static void split_push(struct vq *q, const struct vq_done *d, unsigned n)
 static void split_undo(struct vq *q, const struct vq_chain *c)
 {
 	(void)c;
-	if (!q->undone) /* what is news begins here: not at the driver's index, which may have moved on unseen */
-		q->seen = q->next_avail;
 	q->next_avail--;
+}
+
+static uint16_t split_end(const struct vq *q)
+{
+	return vq__load(&((const struct avail *)q->avail_p)->idx);
 }
 
 static bool split_should_interrupt(struct vq *q)
@@ -206,6 +209,7 @@ const struct vq_layout vq__split = {
 	.pop = split_pop,
 	.push = split_push,
 	.undo = split_undo,
+	.end = split_end,
 	.should_interrupt = split_should_interrupt,
 	.quiet = split_quiet,
 	.wake = split_wake,

@@ -463,6 +463,10 @@ static void test_vq_puts_chains_back(void **state)
 			driver_add(&f.t, 0, b, 2);
 			assert_true(driver_should_kick(&f.t, 0)); /* that is */
 			assert_true(vq_wake(q));
+			/* stopped before the end: what waits behind is no news either, the worker would turn for ever */
+			assert_int_equal(vq_pop(q, &again), 1);
+			vq_undo(q, &again);
+			assert_false(vq_wake(q));
 			for (unsigned n = 0; n < 3; n++) {
 				assert_int_equal(vq_pop(q, &again), 1);
 				if (n < 2)
