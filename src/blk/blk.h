@@ -48,6 +48,8 @@ struct blk_options {
 	bool async;   /* io_uring; else blk_submit() completes before it returns */
 	bool no_sync; /* flushes do nothing: cache_type=Unsafe */
 	bool pad;     /* raw: half a sector at the end is filled up with zeroes; else it is not shown */
+	bool as_is;   /* qcow2: refcounts that a crash left wrong stay so, for who wants to look at them */
+	bool backing_none;     /* do not open the backing file: its bytes read as zeroes */
 	bool backing_anywhere; /* backing names are a user's own: absolute ones and "../x" are followed */
 	unsigned
 		backing_max; /* files of a backing chain that may be opened; 0: an image that names one is refused */

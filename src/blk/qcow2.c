@@ -33,6 +33,17 @@ struct blk *qcow2_backing(const struct blk *b)
 	return qcow2_of(b)->backing;
 }
 
+int qcow2_detach(struct blk *b, struct err *e)
+{
+	struct qcow2 *q = qcow2_of(b);
+
+	if (b->inflight)
+		return err_sys(e, EBUSY, "qcow2");
+	blk_close(q->backing);
+	q->backing = NULL;
+	return 0;
+}
+
 /* --- open ------------------------------------------------------------------------------------------------- */
 
 static int load_table(struct qcow2 *q, uint64_t offset, uint64_t n, uint64_t **ret_table, struct err *e)
@@ -193,7 +204,7 @@ static int open_backing(struct qcow2 *q, const struct blk_options *o, struct err
 }
 
 /* make_ready() - for writing: what a crash, or features that hull does not keep up, left behind */
-static int make_ready(struct qcow2 *q, struct err *e)
+static int make_ready(struct qcow2 *q, bool as_is, struct err *e)
 {
 	bool count = q->h.version < 3 || q->h.incompatible & QCOW2_INCOMPATIBLE_DIRTY || q->h.autoclear;
 	struct qcow2_check found;
@@ -205,12 +216,15 @@ static int make_ready(struct qcow2 *q, struct err *e)
 	}
 	q->dirty_bit = q->h.incompatible & QCOW2_INCOMPATIBLE_DIRTY;
 	q->h.incompatible &= ~QCOW2_INCOMPATIBLE_DIRTY;
+	q->stays_dirty = as_is && q->dirty_bit;
+	if (as_is)
+		return r;
 	if (r == 0 && count)
 		r = qcow2_check(&q->blk, QCOW2_FIX_ALL, &found, NULL, NULL, e);
 	if (r == 0 && count && found.unfixable)
 		return err_set(e, EBADMSG, "qcow2: %llu damaged table entries: see hull disk check",
 			       (unsigned long long)found.unfixable);
-	if (r == 0)
+	if (r == 0 && count)
 		r = meta_clean(q);
 	return r < 0 ? err_wrap(e, r, "qcow2: refcounts") : 0;
 }
@@ -242,7 +256,7 @@ static int open_checked(struct qcow2 *q, const struct blk_options *o, struct err
 	if (o->direct)
 		return err_set(e, EINVAL, "qcow2: direct input and output is for raw disks");
 	r = read_header(q, e);
-	if (r == 0 && q->h.backing[0])
+	if (r == 0 && q->h.backing[0] && !o->backing_none)
 		r = open_backing(q, o, e);
 	if (r < 0)
 		return r;
@@ -250,7 +264,7 @@ static int open_checked(struct qcow2 *q, const struct blk_options *o, struct err
 	if (r < 0)
 		return err_sys(e, -r, "qcow2");
 	r = load_tables(q, e);
-	return r < 0 || q->blk.readonly ? r : make_ready(q, e);
+	return r < 0 || q->blk.readonly ? r : make_ready(q, o->as_is, e);
 }
 
 static int qcow2_open(struct blk **ret_b, int fd, const struct blk_options *o, struct err *e)
@@ -264,7 +278,10 @@ static int qcow2_open(struct blk **ret_b, int fd, const struct blk_options *o, s
 	}
 	q->blk = (struct blk){ .ops = &blk_qcow2, .fd = fd, .readonly = o->readonly, .no_sync = o->no_sync };
 	q->alloc_low = UINT64_MAX;
-	r = open_checked(q, o, e);
+	r = file_lock(fd, !o->readonly, false); /* two writers would each give out the same clusters */
+	r = r < 0 ? err_set(e, -r, "qcow2: another process has the image open%s",
+			    o->readonly ? " for writing" : "") :
+		    open_checked(q, o, e);
 	if (r < 0) {
 		q->failed = true; /* nothing of it is written */
 		qcow2_close(&q->blk);

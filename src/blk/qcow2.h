@@ -34,6 +34,9 @@ int qcow2_host(struct blk *b, uint64_t offset, uint64_t *ret_at);
 /* qcow2_set_backing() - name another backing file (NULL: none); the disk that is open stays what it is until it is opened again. */
 int qcow2_set_backing(struct blk *b, const char *name, const char *format, struct err *e);
 
+/* qcow2_detach() - close the backing file, for who is about to write to it; its bytes read as zeroes from now on. */
+int qcow2_detach(struct blk *b, struct err *e);
+
 /* qcow2_empty() - forget all data of its own: everything reads from the backing file again. */
 int qcow2_empty(struct blk *b, struct err *e);
 

@@ -282,5 +282,7 @@ int qcow2_check(struct blk *b, enum qcow2_fix fix, struct qcow2_check *ret_c,
 	free(k.want);
 	if (r == 0 && fix != QCOW2_FIX_NONE)
 		r = qcow2_commit(q);
+	if (r == 0 && ret_c->errors == ret_c->errors_fixed && fix == QCOW2_FIX_ALL)
+		q->stays_dirty = false;
 	return r < 0 ? err_sys(e, -r, "qcow2: check") : 0;
 }

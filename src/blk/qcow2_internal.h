@@ -93,8 +93,10 @@ struct qcow2 {
 	uint64_t alloc_low; /* where to begin again after the commit; UINT64_MAX: at alloc_at */
 	struct qcow2_freed freed[QCOW2_FREED_MAX];
 	unsigned n_freed;
-	bool dirty_bit; /* on disk */
-	bool failed;    /* a commit went wrong half-way: nothing more is written */
+	bool wrote;       /* something since all was durable last */
+	bool dirty_bit;   /* on disk */
+	bool stays_dirty; /* refcounts are not known to be right: closing does not say that they are */
+	bool failed;      /* a commit went wrong half-way: nothing more is written */
 
 	struct qcow2_snapshot *snapshot; /* owned; h.n_snapshots */
 	uint64_t snapshots_bytes;

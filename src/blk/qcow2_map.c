@@ -294,6 +294,7 @@ int map_write(struct qcow2 *q, uint64_t offset, uint64_t len, uint64_t *ret_at, 
 
 	if (q->failed)
 		return -EIO;
+	q->wrote = true;
 	r = own_l2(q, offset, &l2);
 	r = r < 0 ? r : entry_at(q, offset, &was);
 	if (r < 0)

@@ -380,7 +380,7 @@ static int set_dirty_bit(struct qcow2 *q, bool on)
 	struct meta_slot *s = *chain(&q->meta, 0);
 	int r;
 
-	if (q->h.version < 3 || q->dirty_bit == on)
+	if (q->h.version < 3 || q->dirty_bit == on || (!on && q->stays_dirty))
 		return 0;
 	r = plain_write(q->blk.fd, &v, sizeof(v), QCOW2_AT_INCOMPATIBLE);
 	if (r == 0 && !q->blk.no_sync)
@@ -438,16 +438,21 @@ void meta_give_back(struct qcow2 *q)
 int qcow2_commit(struct qcow2 *q)
 {
 	bool sync = !q->blk.no_sync;
-	int r;
+	int r = 0;
 
 	qcow2_async_drain(q);
-	if (!meta_is_dirty(q))
-		return sync ? plain_sync(q->blk.fd) : 0;
-	r = sync ? plain_sync(q->blk.fd) : 0;
-	r = r < 0 ? r : meta_commit(q);
-	r = r < 0 || !sync ? r : plain_sync(q->blk.fd);
+	if (!q->wrote && !meta_is_dirty(q))
+		return 0;
+	if (sync)
+		r = plain_sync(q->blk.fd);
+	if (r == 0 && meta_is_dirty(q)) {
+		r = meta_commit(q);
+		r = r < 0 || !sync ? r : plain_sync(q->blk.fd);
+		if (r == 0)
+			meta_give_back(q);
+	}
 	if (r == 0)
-		meta_give_back(q);
+		q->wrote = false;
 	return r;
 }
 

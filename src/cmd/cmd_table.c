@@ -50,6 +50,17 @@ const struct cmd *const cmd_table[] = { /* the order of `hull --help` inside eac
 					&cmd_vm_run,
 					&cmd_firecracker,
 					&cmd_jailer,
+					&cmd_disk_create,
+					&cmd_disk_info,
+					&cmd_disk_convert,
+					&cmd_disk_resize,
+					&cmd_disk_snapshot,
+					&cmd_disk_commit,
+					&cmd_disk_rebase,
+					&cmd_disk_check,
+					&cmd_disk_compare,
+					&cmd_disk_map,
+					&cmd_disk_io,
 					&cmd_docs,
 					NULL
 };

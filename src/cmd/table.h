@@ -14,4 +14,7 @@ extern const struct cmd cmd_attach, cmd_build, cmd_commit, cmd_container_prune, 
 	cmd_wait;
 extern const struct cmd cmd_firecracker, cmd_jailer;
 
+extern const struct cmd cmd_disk_check, cmd_disk_commit, cmd_disk_compare, cmd_disk_convert, cmd_disk_create,
+	cmd_disk_info, cmd_disk_io, cmd_disk_map, cmd_disk_rebase, cmd_disk_resize, cmd_disk_snapshot;
+
 #endif
