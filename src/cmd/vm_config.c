@@ -5,6 +5,10 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/guard.h"
@@ -137,6 +141,20 @@ static int read_share(struct machine_share *s, const char *value, struct err *e)
 	return open_file(&s->dir, "share", dir, O_RDONLY | O_DIRECTORY, e);
 }
 
+/* remove_stale() - a socket that nobody listens on is what a killed machine left behind. Anything else stays, and is in the way. */
+static void remove_stale(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct stat st;
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	if (fd >= 0 && str_copy(addr.sun_path, sizeof(addr.sun_path), path) &&
+	    connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 && errno == ECONNREFUSED)
+		unlink(path);
+}
+
 static int read_vsock(struct machine_config *c, const char *value, struct err *e)
 {
 	auto_free char *copy = strdup(value);
@@ -152,7 +170,10 @@ static int read_vsock(struct machine_config *c, const char *value, struct err *e
 	c->vsock.on = true;
 	c->vsock.uds_path =
 		uds ? strdup(uds) : str_printf("hull-vsock-%llu", (unsigned long long)c->vsock.cid);
-	return c->vsock.uds_path ? 0 : err_sys(e, ENOMEM, "--vsock");
+	if (!c->vsock.uds_path)
+		return err_sys(e, ENOMEM, "--vsock");
+	remove_stale(c->vsock.uds_path);
+	return 0;
 }
 
 static int read_balloon(struct machine_config *c, const char *value, struct err *e)

@@ -184,9 +184,29 @@ static int nets_add(struct machine *m, struct err *e)
 	return r;
 }
 
+/* missing() - kinds that no file here gives yet are refused, not left out. */
+static int missing(struct machine *m, struct err *e)
+{
+	const struct machine_config *c = &m->config;
+	const struct {
+		bool wanted;
+		const char *what;
+	} kind[] = {
+		{ c->n_drives > 0, "drives" },      { c->n_pmems > 0, "pmem devices" },
+		{ c->n_shares > 0, "shares" },      { c->balloon.on, "the balloon" },
+		{ c->memhp.on, "memory hot-plug" }, { c->rng, "the rng device" },
+	};
+
+	for (size_t i = 0; i < sizeof(kind) / sizeof(kind[0]); i++)
+		if (kind[i].wanted)
+			return err_set(e, ENOSYS, "%s: not there yet", kind[i].what);
+	return 0;
+}
+
 int machine__devices_add(struct machine *m, struct err *e)
 {
-	static int (*const add[])(struct machine *, struct err *) = { nets_add, console_add, vsock_add };
+	static int (*const add[])(struct machine *, struct err *) = { missing, nets_add, console_add,
+								      vsock_add };
 	int r = 0;
 
 	m->devices = calloc(1, sizeof(*m->devices));
