@@ -8,7 +8,7 @@
 #include "base/guard.h"
 #include "base/str.h"
 #include "vm/boot.h"
-#include "vm/machine.h"
+#include "vm/machine_internal.h"
 
 #define MIB (1ULL << 20)
 
@@ -179,14 +179,21 @@ static int check_vsock(const struct machine_config *c, struct err *e)
 	return 0;
 }
 
-int machine_config_check(const struct machine_config *c, struct err *e)
+int machine__config_check_saved(const struct machine_config *c, struct err *e)
 {
 	static int (*const check[])(const struct machine_config *, struct err *) = {
-		check_cpus, check_memory, check_kernel, check_drives, check_nets, check_shares, check_vsock,
+		check_cpus, check_memory, check_drives, check_nets, check_shares, check_vsock,
 	};
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(check) / sizeof(check[0]) && r == 0; i++)
 		r = check[i](c, e);
 	return r;
+}
+
+int machine_config_check(const struct machine_config *c, struct err *e)
+{
+	int r = check_kernel(c, e);
+
+	return r < 0 ? r : machine__config_check_saved(c, e);
 }

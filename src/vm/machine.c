@@ -15,18 +15,16 @@
 #include "vm/machine_internal.h"
 #include "vm/serial.h"
 
-enum { CPUID_LEAVES_ROOM = ENGINE_CPUID_MAX };
-
 /* --- making ----------------------------------------------------------------------------------------------------- */
 
 static int memory_add(struct machine *m, struct err *e)
 {
 	uint64_t bytes = m->config.mem_bytes;
 	uint64_t low = bytes < BOARD_LOW_RAM_END ? bytes : BOARD_LOW_RAM_END;
-	int r = gmem_add_ram(&m->mem, 0, low, m->config.pages, e);
+	int r = machine__ram_add(m, 0, low, e);
 
 	if (r == 0 && bytes > low)
-		r = gmem_add_ram(&m->mem, BOARD_HIGH_RAM, bytes - low, m->config.pages, e);
+		r = machine__ram_add(m, BOARD_HIGH_RAM, bytes - low, e);
 	if (r == 0 && m->config.track_dirty)
 		r = gmem_track(&m->mem, e);
 	return r;
@@ -56,6 +54,20 @@ static int slots_set(struct machine *m, struct err *e)
 	return r;
 }
 
+int machine__cpuid_keep(struct machine *m, unsigned i, const struct x86_cpuid *table, unsigned n,
+			struct err *e)
+{
+	struct x86_cpuid *copy = malloc(n * sizeof(*copy) + 1);
+
+	if (!copy)
+		return err_sys(e, ENOMEM, "processor %u", i);
+	memcpy(copy, table, n * sizeof(*copy));
+	free(m->cpu[i].cpuid);
+	m->cpu[i].cpuid = copy;
+	m->cpu[i].n_cpuid = n;
+	return engine_cpu_cpuid(m->cpu[i].cpu, table, n, e);
+}
+
 /* cpuid_set() - one processor's view; @host is what the engine offers, the same for all. */
 static int cpuid_set(struct machine *m, unsigned i, const struct x86_cpuid *host, unsigned n_host,
 		     struct x86_cpuid *table, struct err *e)
@@ -67,7 +79,7 @@ static int cpuid_set(struct machine *m, unsigned i, const struct x86_cpuid *host
 	r = cpuid_table(table, &n, m->config.cpu_model, i, m->n_cpus, e);
 	if (r == 0)
 		r = machine_cpu_edit_cpuid(&m->config.cpu_edits, table, n, e);
-	return r < 0 ? r : engine_cpu_cpuid(m->cpu[i].cpu, table, n, e);
+	return r < 0 ? r : machine__cpuid_keep(m, i, table, n, e);
 }
 
 /* edits_set() - MSRs that the user sets, on processors that start later than the first. */
@@ -83,22 +95,26 @@ static int edits_set(struct machine *m, unsigned i, struct x86_state *s, struct 
 	return r < 0 ? r : engine_cpu_set(m->cpu[i].cpu, s, e);
 }
 
-struct cpu_scratch { /* too large for a stack */
-	struct x86_cpuid host[ENGINE_CPUID_MAX], table[ENGINE_CPUID_MAX];
-	struct x86_state state;
-};
-
-static int cpus_add(struct machine *m, struct cpu_scratch *s, struct err *e)
+static int cpus_add(struct machine *m, struct err *e)
 {
-	unsigned n_host = CPUID_LEAVES_ROOM;
-	int r = engine_cpuid_host(m->vm, s->host, &n_host, e);
+	int r = 0;
 
 	m->n_cpus = m->config.cpus;
 	for (unsigned i = 0; i < m->n_cpus && r == 0; i++) {
 		m->cpu[i].m = m;
 		r = engine_cpu_new(m->vm, i, &m->cpu[i].cpu, e);
-		if (r == 0)
-			r = cpuid_set(m, i, s->host, n_host, s->table, e);
+	}
+	return r;
+}
+
+/* cpus_show() - what processors say they are, before the first instruction. */
+static int cpus_show(struct machine *m, struct cpu_scratch *s, struct err *e)
+{
+	unsigned n_host = ENGINE_CPUID_MAX;
+	int r = engine_cpuid_host(m->vm, s->host, &n_host, e);
+
+	for (unsigned i = 0; i < m->n_cpus && r == 0; i++) {
+		r = cpuid_set(m, i, s->host, n_host, s->table, e);
 		if (r == 0 && i > 0)
 			r = edits_set(m, i, &s->state, e);
 	}
@@ -151,8 +167,7 @@ static int wake_add(struct machine *m, struct err *e)
 	return r < 0 ? err_sys(e, -r, "the event loop") : 0;
 }
 
-/* machine_make() - everything but a kernel: what a boot and a restore have in common. */
-static int machine_make(struct machine *m, struct cpu_scratch *s, struct err *e)
+int machine__make(struct machine *m, struct err *e)
 {
 	const struct engine_ops *ops = engine_find(m->config.engine, e);
 	int r;
@@ -174,10 +189,10 @@ static int machine_make(struct machine *m, struct cpu_scratch *s, struct err *e)
 		r = slots_set(m, e);
 	if (r == 0)
 		r = machine__devices_ring(m, e);
-	return r < 0 ? r : cpus_add(m, s, e);
+	return r < 0 ? r : cpus_add(m, e);
 }
 
-static struct machine *machine_alloc(struct loop *loop, const struct machine_events *ev)
+struct machine *machine__alloc(struct loop *loop, const struct machine_events *ev)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 
@@ -200,7 +215,7 @@ int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *l
 		const struct machine_events *ev, struct err *e)
 {
 	auto_free struct cpu_scratch *s = calloc(1, sizeof(*s));
-	struct machine *m = s ? machine_alloc(loop, ev) : NULL;
+	struct machine *m = s ? machine__alloc(loop, ev) : NULL;
 	int r;
 
 	if (!m)
@@ -209,7 +224,9 @@ int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *l
 	if (r == 0) {
 		m->config = *c;
 		machine_config_defaults(c);
-		r = machine_make(m, s, e);
+		r = machine__make(m, e);
+		if (r == 0)
+			r = cpus_show(m, s, e);
 		if (r == 0)
 			r = boot(m, &s->state, e);
 		if (r < 0) { /* what was not used up is the caller's again */
@@ -233,8 +250,10 @@ void machine_free(struct machine *m)
 		return;
 	machine__threads_want(m, MACHINE_WANT_STOP);
 	machine__devices_free(m);
-	for (unsigned i = 0; i < m->n_cpus; i++)
+	for (unsigned i = 0; i < m->n_cpus; i++) {
 		engine_cpu_free(m->cpu[i].cpu);
+		free(m->cpu[i].cpuid);
+	}
 	machine__board_fini(m);
 	loop_remove(m->loop, &m->wake);
 	fd_close(&m->wake_fd);

@@ -256,6 +256,10 @@ struct machine_restore {                /* what a clone has of its own */
 	const char *const *net_override; /* pairs iface, host device; ended by NULL; or NULL */
 	struct mmds *mmds;               /* borrowed; NULL: none */
 	int serial_in, serial_out;       /* borrowed; -1: none */
+	const char *engine;              /* borrowed; NULL: auto */
+	/* open_file() - what the saved configuration names: "drive", "share", ... Return: descriptor; -errno with @e. NULL: as is. */
+	int (*open_file)(void *arg, const char *what, const char *path, int flags, struct err *e);
+	void *arg;
 };
 /* machine_restore() - a PAUSED machine, or RUNNING with @resume; its configuration comes from the snapshot. */
 int machine_restore(struct machine **ret_m, struct machine_restore *r, struct loop *loop,

@@ -22,7 +22,24 @@ struct machine_cpu {
 	struct machine *m;
 	struct engine_cpu *cpu; /* owned */
 	pthread_t thread;
-	bool has_thread; /* started and not joined */
+	bool has_thread;         /* started and not joined */
+	struct x86_cpuid *cpuid; /* owned; what it shows, for snapshots */
+	unsigned n_cpuid;
+};
+
+struct machine_source { /* where a restored machine's memory comes from */
+	int fd;         /* borrowed memory file; -1: a page fault handler */
+	uint64_t bytes; /* of all parts */
+	unsigned n;
+	struct {
+		gpa_t base;
+		uint64_t size, offset; /* @offset of it in the file */
+	} part[GMEM_REGIONS_MAX];
+};
+
+struct cpu_scratch { /* too large for a stack */
+	struct x86_cpuid host[ENGINE_CPUID_MAX], table[ENGINE_CPUID_MAX];
+	struct x86_state state;
 };
 
 enum machine_want { MACHINE_WANT_RUN, MACHINE_WANT_PAUSE, MACHINE_WANT_STOP };
@@ -35,7 +52,8 @@ struct machine {
 	nsec_t made_wall, made_cpu; /* when machine_new() began: monotonic, processor time */
 
 	struct gmem mem;
-	struct engine_vm *vm; /* owned */
+	const struct machine_source *source; /* borrowed; NULL: memory is fresh */
+	struct engine_vm *vm;                /* owned */
 	struct bus ports, mmio;
 	struct machine_cpu cpu[ENGINE_CPUS_MAX];
 	unsigned n_cpus;
@@ -59,6 +77,20 @@ struct machine {
 	bool boot_timer_hit;
 	nsec_t boot_wall, boot_cpu;
 };
+
+/* machine.c */
+struct machine *machine__alloc(struct loop *loop, const struct machine_events *ev);
+/* machine__make() - everything but a kernel and what processors show: what a boot and a restore have in common. */
+int machine__make(struct machine *m, struct err *e);
+/* machine__cpuid_keep() - processor @i shows @table, which is remembered for snapshots. */
+int machine__cpuid_keep(struct machine *m, unsigned i, const struct x86_cpuid *table, unsigned n,
+			struct err *e);
+
+/* config.c */
+int machine__config_check_saved(const struct machine_config *c, struct err *e); /* without a kernel */
+
+/* snapshot_mem.c */
+int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e);
 
 /* ends.c - ports by which a guest ends itself, and the boot timer */
 int machine__ends_add(struct machine *m, struct err *e);

@@ -1,25 +1,298 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshot.c - a paused machine as two files, and a machine out of them
+ *
+ * Theory of operation. The state file is a header (magic, format, length, digest) and records: configuration, memory layout,
+ * the engine's own parts, processors, board, devices. The memory file is raw (snapshot_mem.c). Restoring goes the way of a
+ * boot: the same machine_make() from the same kind of configuration, with the memory file in place of fresh memory and the saved
+ * registers in place of a kernel. Every field passes the validator that a guest's own write would pass; the digest
+ * tells a damaged file from a forged one, and is no proof of who wrote it.
+ *
+ * What a configuration read from a file names is opened by the caller's open_file(), which may refuse.
+ *
+ * A clone is a restore with fresh_identity: the same memory and processors, its own generation id, told to the guest by
+ * interrupt before its first instruction, so that it reseeds.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/guard.h"
-#include "vm/machine.h"
+#include "base/str.h"
+#include "fmt/digest.h"
+#include "fmt/record.h"
+#include "sys/file.h"
+#include "vm/snapshot_internal.h"
+
+enum { FORMAT = 1, STATE_BYTES_MAX = 64 << 20, MACHINE_VERSION = 1, VM_VERSION = 1 };
+
+struct head {
+	char magic[8];
+	uint32_t format, reserved;
+	uint64_t len;                    /* of the records */
+	char digest[DIGEST_SHA256_SIZE]; /* of them */
+};
+
+static const char magic[8] = { 'H', 'U', 'L', 'L', 'S', 'N', 'A', 'P' };
+
+/* --- saving ----------------------------------------------------------------------------------------------------- */
+
+static int cpus_save(struct machine *m, struct record_out *o, struct err *e)
+{
+	auto_free struct x86_state *s = malloc(sizeof(*s));
+	int r = s ? 0 : err_sys(e, ENOMEM, "processors");
+
+	for (unsigned i = 0; i < m->n_cpus && r == 0; i++) {
+		r = engine_cpu_get(m->cpu[i].cpu, s, e);
+		if (r == 0)
+			snapshot__cpu_save(s, m->cpu[i].cpuid, m->cpu[i].n_cpuid, o);
+	}
+	return r;
+}
+
+static int state_save(struct machine *m, struct buf *b, struct err *e)
+{
+	struct record_out o = { .to = b };
+	struct err why = { 0 };
+	int r;
+
+	record_begin(&o, "machine", MACHINE_VERSION);
+	snapshot__config_save(&m->config, &o);
+	snapshot__layout_save(&m->mem, &o);
+	record_begin(&o, "engine", VM_VERSION);
+	engine_vm_save(m->vm, &o, &why);
+	record_end(&o);
+	r = why.code ? err_set(e, why.code, "%s", why.text) : cpus_save(m, &o, e);
+	machine__board_save(m, &o);
+	machine__devices_save(m, &o);
+	record_end(&o);
+	return r < 0 ? r : buf_finish(b) < 0 ? err_sys(e, ENOMEM, "state") : 0;
+}
+
+static int state_write(int fd, const struct buf *b)
+{
+	struct head h = { .format = FORMAT, .len = b->len };
+	int r;
+
+	memcpy(h.magic, magic, sizeof(magic));
+	digest_of(b->data, b->len, h.digest);
+	if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	r = file_write(fd, &h, sizeof(h));
+	if (r >= 0)
+		r = file_write(fd, b->data, b->len);
+	return r < 0 ? r : file_sync(fd);
+}
 
 int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, int mem_fd, struct err *e)
 {
-	(void)m;
-	(void)kind;
-	(void)state_fd;
-	(void)mem_fd;
-	return err_set(e, ENOSYS, "snapshots are not there yet");
+	auto_fini(buf) struct buf b = { 0 };
+	int r;
+
+	if (m->state != MACHINE_PAUSED)
+		return err_set(e, EBUSY, "a snapshot needs a paused machine");
+	if (kind == MACHINE_SNAPSHOT_DIFF && !m->config.track_dirty)
+		return err_set(e, EINVAL, "a difference needs a machine whose dirty pages are tracked");
+	r = state_save(m, &b, e);
+	if (r == 0) {
+		r = state_write(state_fd, &b);
+		if (r < 0)
+			err_sys(e, -r, "state file");
+	}
+	if (r == 0)
+		r = snapshot__mem_save(m, kind, mem_fd, e);
+	if (r == 0 && (r = file_sync(mem_fd)) < 0)
+		err_sys(e, -r, "memory file");
+	return r;
+}
+
+/* --- restoring -------------------------------------------------------------------------------------------------- */
+
+/* state_read() - the whole file, its header checked. */
+static int state_read(int fd, struct buf *b, struct head *h, struct err *e)
+{
+	char digest[DIGEST_SHA256_SIZE];
+	int r = file_slurp(fd, b, STATE_BYTES_MAX);
+
+	if (r < 0)
+		return err_sys(e, -r, "state file");
+	if (b->len < sizeof(*h))
+		return err_set(e, EINVAL, "state file: %zu bytes are not even its header", b->len);
+	memcpy(h, b->data, sizeof(*h));
+	if (memcmp(h->magic, magic, sizeof(magic)) != 0)
+		return err_set(e, EINVAL, "state file: not a snapshot of hull's");
+	if (h->format != FORMAT)
+		return err_set(e, EINVAL, "state file: format %u, this program reads %d", h->format, FORMAT);
+	if (h->len != b->len - sizeof(*h))
+		return err_set(e, EINVAL,
+			       "state file: %zu bytes, its header says %llu: it was cut off or changed",
+			       b->len - sizeof(*h), (unsigned long long)h->len);
+	digest_of(b->data + sizeof(*h), h->len, digest);
+	if (memcmp(digest, h->digest, sizeof(digest)) != 0)
+		return err_set(e, EBADMSG, "state file: its digest is wrong: it was damaged");
+	return 0;
+}
+
+/* open_one() - what the configuration names. */
+static int open_one(const struct machine_restore *r, const char *what, struct machine_file *f, int flags,
+		    struct err *e)
+{
+	int fd;
+
+	if (!f->path)
+		return err_set(e, EINVAL, "%s: the snapshot names no file", what);
+	fd = r->open_file ? r->open_file(r->arg, what, f->path, flags, e) :
+			    file_open(AT_FDCWD, f->path, flags, 0);
+	if (fd < 0)
+		return r->open_file ? fd : err_sys(e, -fd, "%s '%s'", what, f->path);
+	f->fd = fd;
+	return 0;
+}
+
+static int open_files(const struct machine_restore *r, struct machine_config *c, struct err *e)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < c->n_drives && rc == 0; i++)
+		rc = open_one(r, "drive", &c->drive[i].file, c->drive[i].readonly ? O_RDONLY : O_RDWR, e);
+	for (unsigned i = 0; i < c->n_pmems && rc == 0; i++)
+		rc = open_one(r, "pmem device", &c->pmem[i].file, c->pmem[i].readonly ? O_RDONLY : O_RDWR, e);
+	for (unsigned i = 0; i < c->n_shares && rc == 0; i++)
+		rc = open_one(r, "share", &c->share[i].dir, O_RDONLY | O_DIRECTORY, e);
+	return rc;
+}
+
+static int replace(char **slot, const char *text, struct err *e)
+{
+	char *copy = strdup(text);
+
+	if (!copy)
+		return err_sys(e, ENOMEM, "a machine");
+	free(*slot);
+	*slot = copy;
+	return 0;
+}
+
+/* overrides() - what the clone has of its own. */
+static int overrides(const struct machine_restore *r, struct machine_config *c, struct err *e)
+{
+	int rc = 0;
+
+	c->track_dirty = r->track_dirty;
+	c->engine = r->engine;
+	c->mmds = r->mmds;
+	c->serial_in = r->serial_in;
+	c->serial_out = r->serial_out;
+	if (r->vsock_path && !c->vsock.on)
+		return err_set(e, EINVAL, "vsock: the snapshot has none to override");
+	if (r->vsock_path)
+		rc = replace(&c->vsock.uds_path, r->vsock_path, e);
+	for (const char *const *p = r->net_override; p && p[0] && rc == 0; p += 2) {
+		unsigned i = 0;
+
+		while (i < c->n_nets && !str_eq(c->net[i].id, p[0]))
+			i++;
+		rc = i == c->n_nets ? err_set(e, ENOENT,
+					      "network card '%s': the snapshot has none of this name", p[0]) :
+				      replace(&c->net[i].host_dev, p[1], e);
+	}
+	return rc;
+}
+
+/* state_restore() - the machine's parts take their state; nothing of it may run before. */
+static int state_restore(struct machine *m, struct cpu_scratch *s, struct record_in *in, struct err *e)
+{
+	unsigned n_host = ENGINE_CPUID_MAX;
+	int r = engine_cpuid_host(m->vm, s->host, &n_host, e);
+
+	if (r < 0)
+		return r;
+	if (record_open(in, "engine", VM_VERSION)) {
+		engine_vm_restore(m->vm, in);
+		record_close(in);
+	}
+	for (unsigned i = 0; i < m->config.cpus && r == 0; i++) {
+		unsigned n;
+
+		snapshot__cpu_restore(&s->state, s->table, &n, in);
+		r = in->rc;
+		if (r == 0)
+			r = snapshot__cpuid_fits(s->table, n, s->host, n_host, e);
+		if (r == 0)
+			r = machine__cpuid_keep(m, i, s->table, n, e);
+		if (r == 0)
+			r = engine_cpu_set(m->cpu[i].cpu, &s->state, e);
+	}
+	if (r < 0)
+		return r;
+	machine__board_restore(m, in);
+	machine__devices_restore(m, in);
+	record_close(in);
+	return record_finish(in);
+}
+
+/* machine_from() - everything from @in: the order is that of the file. */
+static int machine_from(struct machine *m, const struct machine_restore *r, struct record_in *in,
+			struct err *e)
+{
+	auto_free struct cpu_scratch *s = calloc(1, sizeof(*s));
+	struct machine_source source = { .fd = r->mem.fd };
+	int rc = s ? 0 : err_sys(e, ENOMEM, "a machine");
+
+	if (rc == 0 && record_open(in, "machine", MACHINE_VERSION)) {
+		snapshot__config_restore(&m->config, in);
+		snapshot__layout_restore(&source, in);
+	}
+	if (rc == 0)
+		rc = in->rc;
+	if (rc == 0)
+		rc = overrides(r, &m->config, e);
+	if (rc == 0)
+		rc = open_files(r, &m->config, e);
+	if (rc == 0)
+		rc = machine__config_check_saved(&m->config, e);
+	if (rc < 0)
+		return rc;
+	m->source = &source;
+	rc = machine__make(m, e);
+	m->source = NULL;
+	if (rc == 0)
+		rc = state_restore(m, s, in, e);
+	if (rc == 0 && r->uffd_sock >= 0)
+		rc = snapshot__uffd_hand_over(&m->mem, &source, r->uffd_sock, e);
+	return rc;
 }
 
 int machine_restore(struct machine **ret_m, struct machine_restore *r, struct loop *loop,
 		    const struct machine_events *ev, struct err *e)
 {
-	(void)ret_m;
-	(void)loop;
-	(void)ev;
+	auto_fini(buf) struct buf b = { 0 };
+	struct machine *m = machine__alloc(loop, ev);
+	struct record_in in;
+	struct head h;
+	int rc = m ? state_read(r->state.fd, &b, &h, e) : err_sys(e, ENOMEM, "a machine");
+
+	if (rc == 0) {
+		record_init(&in, b.data + sizeof(h), b.len - sizeof(h), e);
+		rc = machine_from(m, r, &in, e);
+	}
+	if (rc == 0)
+		m->state = MACHINE_PAUSED;
+	if (rc == 0 && r->fresh_identity)
+		rc = machine__guid_renew(m, true, e);
+	if (rc == 0 && r->resume)
+		rc = machine_resume(m, e);
 	fd_close(&r->state.fd);
 	fd_close(&r->mem.fd);
 	fd_close(&r->uffd_sock);
-	return err_set(e, ENOSYS, "snapshots are not there yet");
+	if (rc < 0) {
+		machine_free(m);
+		return err_wrap(e, rc, "restore");
+	}
+	*ret_m = m;
+	return 0;
 }
