@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/guard.h"
+#include "net/bridge.h"
 #include "sys/file.h"
 #include "vm/machine.h"
 
@@ -29,8 +30,9 @@ const struct opt vm_config_opts[] = {
 	  "auto kvm bt" },
 	{ "disk", 'd', OPT_LIST, OPT(disk), "FILE[,format=raw|qcow2][,ro]",
 	  "A disk (raw unless said otherwise); may be repeated", "@file" },
-	{ "net", 'n', OPT_LIST, OPT(net), "none|user|tap=NAME|switch=DIR",
-	  "A network card and what it is plugged into (none); may be repeated", "none user tap= switch=" },
+	{ "net", 'n', OPT_LIST, OPT(net), "none|user|tap=NAME|bridge=NAME|switch=DIR",
+	  "A network card and what it is plugged into (none); may be repeated",
+	  "none user tap= bridge= switch=" },
 	{ "share", 0, OPT_LIST, OPT(share), "DIR:TAG[:ro]", "A host directory the guest can mount by TAG",
 	  "@dir" },
 	{ "vsock", 0, OPT_STRING, OPT(vsock), "CID[,uds=PATH]",
@@ -107,14 +109,21 @@ static int read_disk(struct machine_drive *d, unsigned i, const char *value, str
 static int read_net(struct machine_net *n, unsigned i, const char *value, struct err *e)
 {
 	const char *tap = str_after(value, "tap="), *dir = str_after(value, "switch=");
+	const char *bridge = str_after(value, "bridge=");
 
 	*n = (struct machine_net){ .tap_fd = -1, .kind = MACHINE_NET_USER };
 	str_format(n->id, sizeof(n->id), "net%u", i);
 	if (str_eq(value, "user"))
 		return 0;
+	if (bridge && *bridge) {
+		n->kind = MACHINE_NET_TAP;
+		n->tap_fd = bridge_tap(bridge, e);
+		return n->tap_fd < 0 ? n->tap_fd : 0;
+	}
 	if (!(tap && *tap) && !(dir && *dir))
 		return err_set(e, EINVAL,
-			       "invalid argument \"%s\" for --net: want none, user, tap=NAME or switch=DIR",
+			       "invalid argument \"%s\" for --net: want none, user, tap=NAME, bridge=NAME or "
+			       "switch=DIR",
 			       value);
 	n->kind = tap ? MACHINE_NET_TAP : MACHINE_NET_SWITCH;
 	n->host_dev = strdup(tap ? tap : dir);

@@ -186,3 +186,23 @@ nothing_left() { ! pgrep -f "vm run --kernel $GUEST" >/dev/null; }
 	run bash -c "timeout 20 '$HULL' vm run --kernel '$GUEST/smp' --cpus 2 --cmdline cpus=2 </dev/null | true; echo \${PIPESTATUS[0]}"
 	[ "$output" = 0 ]
 }
+
+@test "a card on a bridge is a port of it while the machine runs" {
+	need_root
+	need ip
+	unshare -n true 2>/dev/null || skip "no network namespaces"
+	run unshare -n bash -c '
+		ip link add br0 type bridge && ip link set br0 up || exit 77
+		"$0" vm run --kernel "$1/reset" --cmdline how=halt --net bridge=br0 </dev/null >"$2" 2>&1 &
+		for _ in $(seq 100); do grep -q ending "$2" && break; sleep 0.05; done
+		ip -o link show master br0
+		kill $!
+		wait $!
+		echo "left: $(ip -o link show master br0)"
+		"$0" vm run --kernel "$1/hello" --net bridge=br9 </dev/null' "$HULL" "$GUEST" "$BATS_TEST_TMPDIR/out"
+	[ "$status" -ne 77 ] || skip "no bridges here"
+	echo "$output"
+	[[ ${lines[0]} == *hull0*UP*"master br0"* ]]
+	[ "${lines[1]}" = "left: " ]
+	[ "${lines[2]}" = "hull: bridge 'br9': there is none" ]
+}
