@@ -128,5 +128,7 @@ int aio_reap(struct aio *a, bool wait, aio_done_fn done, void *arg)
 		n++;
 		done(arg, q, settle(q, result));
 	}
+	if (n > 0)
+		aio_kick(a); /* what done() has queued */
 	return r < 0 && n == 0 ? r : n;
 }
