@@ -5,7 +5,14 @@
  */
 #include "guest.h"
 
-enum { KBD_DATA = 0x60, KBD_COMMAND = 0x64, KBD_FULL = 1, KBD_RESET = 0xfe, KEY_DELETE = 0x53, BOOT_DONE = 123 };
+enum {
+	KBD_DATA = 0x60,
+	KBD_COMMAND = 0x64,
+	KBD_FULL = 1,
+	KBD_RESET = 0xfe,
+	KEY_DELETE = 0x53,
+	BOOT_DONE = 123
+};
 
 #define BOOT_TIMER 0xc0000000ULL
 #define TICK       200000000ULL /* of the TSC */
