@@ -63,10 +63,12 @@ static int state_save(struct machine *m, struct buf *b, struct err *e)
 	record_begin(&o, "machine", MACHINE_VERSION);
 	snapshot__config_save(&m->config, &o);
 	snapshot__layout_save(&m->mem, &o);
-	record_begin(&o, "engine", VM_VERSION);
+	r = cpus_save(m, &o, e);
+	record_begin(&o, "engine", VM_VERSION); /* behind the processors: see engine.h on the order of a restore */
 	engine_vm_save(m->vm, &o, &why);
 	record_end(&o);
-	r = why.code ? err_set(e, why.code, "%s", why.text) : cpus_save(m, &o, e);
+	if (r == 0 && why.code)
+		r = err_set(e, why.code, "%s", why.text);
 	machine__board_save(m, &o);
 	machine__devices_save(m, &o);
 	record_end(&o);
@@ -211,10 +213,6 @@ static int state_restore(struct machine *m, struct cpu_scratch *s, struct record
 
 	if (r < 0)
 		return r;
-	if (record_open(in, "engine", VM_VERSION)) {
-		engine_vm_restore(m->vm, in);
-		record_close(in);
-	}
 	for (unsigned i = 0; i < m->config.cpus && r == 0; i++) {
 		unsigned n;
 
@@ -229,6 +227,10 @@ static int state_restore(struct machine *m, struct cpu_scratch *s, struct record
 	}
 	if (r < 0)
 		return r;
+	if (record_open(in, "engine", VM_VERSION)) {
+		engine_vm_restore(m->vm, in);
+		record_close(in);
+	}
 	machine__board_restore(m, in);
 	machine__devices_restore(m, in);
 	record_close(in);
