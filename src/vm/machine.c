@@ -250,6 +250,7 @@ void machine_free(struct machine *m)
 		return;
 	machine__threads_want(m, MACHINE_WANT_STOP);
 	machine__devices_free(m);
+	free(m->told);
 	for (unsigned i = 0; i < m->n_cpus; i++) {
 		engine_cpu_free(m->cpu[i].cpu);
 		free(m->cpu[i].cpuid);

@@ -17,12 +17,6 @@ static int not_yet(struct err *e, const char *what)
 	return err_set(e, ENOSYS, "%s is not there yet", what);
 }
 
-WEAK void machine_metrics(struct machine *m, struct json_out *o)
-{
-	(void)m;
-	(void)o;
-}
-
 #define REFUSE(name, what, ...)                                                                              \
 	WEAK int name(__VA_ARGS__, struct err *e)                                                            \
 	{                                                                                                    \

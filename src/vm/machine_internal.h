@@ -14,6 +14,7 @@
 #include "vm/machine.h"
 
 struct boot_device;
+struct vdev;
 struct serial;
 
 enum { MACHINE_GUID_BYTES = 16, MACHINE_WHY_MAX = 200 };
@@ -25,7 +26,10 @@ struct machine_cpu {
 	bool has_thread;         /* started and not joined */
 	struct x86_cpuid *cpuid; /* owned; what it shows, for snapshots */
 	unsigned n_cpuid;
+	uint64_t n_io_in, n_io_out, n_mmio_read, n_mmio_write, n_failures; /* exits; its thread writes */
 };
+
+enum { MACHINE_METRICS_MAX = 1024 };
 
 struct machine_source { /* where a restored machine's memory comes from */
 	int fd;         /* borrowed memory file; -1: a page fault handler */
@@ -63,6 +67,8 @@ struct machine {
 	struct i8042 i8042;
 	struct cmos cmos;
 	uint8_t guid[MACHINE_GUID_BYTES]; /* what VMGenID shows */
+
+	uint64_t *told; /* owned; metrics.c: what was told of each count the last time */
 
 	int wake_fd; /* owned eventfd: processor to loop */
 	struct loop_source wake;
@@ -122,5 +128,15 @@ void machine__devices_resume(struct machine *m);
 void machine__devices_save(struct machine *m, struct record_out *o);
 void machine__devices_restore(struct machine *m, struct record_in *in);
 void machine__devices_free(struct machine *m);
+/* machine__devices_each() - in the order of plugging; @id "" for those that have none. */
+void machine__devices_each(struct machine *m, void (*each)(void *arg, struct vdev *d, const char *id),
+			   void *arg);
+/* machine__device_find() - NULL: there is none of that kind (enum vdev_id) and id. */
+struct vdev *machine__device_find(struct machine *m, int kind, const char *id);
+/* machine__plug() - @d: taken, also on failure. @id: of those that have one, else ""; borrowed from the configuration. */
+int machine__plug(struct machine *m, struct vdev *d, const char *id, struct err *e);
+
+/* kinds.c - what each kind of device is made of, and how it is changed while it runs */
+int machine__kinds_add(struct machine *m, struct err *e);
 
 #endif

@@ -85,8 +85,16 @@ void machine__boot_timer(struct machine *m)
 
 /* --- a processor's thread ------------------------------------------------------------------------------------ */
 
-static void answer_io(struct machine *m, const struct engine_exit *x)
+static void count(uint64_t *n)
 {
+	__atomic_store_n(n, *n + 1, __ATOMIC_RELAXED); /* one writer; metrics read it */
+}
+
+static void answer_io(struct machine_cpu *c, const struct engine_exit *x)
+{
+	struct machine *m = c->m;
+
+	count(x->write ? &c->n_io_out : &c->n_io_in);
 	for (uint32_t i = 0; i < x->count; i++) {
 		uint8_t *data = x->data + (size_t)i * x->size;
 
@@ -97,8 +105,11 @@ static void answer_io(struct machine *m, const struct engine_exit *x)
 	}
 }
 
-static void answer_mmio(struct machine *m, const struct engine_exit *x)
+static void answer_mmio(struct machine_cpu *c, const struct engine_exit *x)
 {
+	struct machine *m = c->m;
+
+	count(x->write ? &c->n_mmio_write : &c->n_mmio_read);
 	if (x->write)
 		bus_write(&m->mmio, x->addr, x->data, x->size);
 	else
@@ -111,13 +122,16 @@ static void answer(struct machine_cpu *c, const struct engine_exit *x)
 	struct machine *m = c->m;
 
 	switch (x->kind) {
-	case ENGINE_EXIT_IO: answer_io(m, x); break;
-	case ENGINE_EXIT_MMIO: answer_mmio(m, x); break;
+	case ENGINE_EXIT_IO: answer_io(c, x); break;
+	case ENGINE_EXIT_MMIO: answer_mmio(c, x); break;
 	case ENGINE_EXIT_HALT: machine__end(m, MACHINE_END_HALT, 0, "the guest halted for good"); break;
 	case ENGINE_EXIT_SHUTDOWN: machine__end(m, MACHINE_END_SHUTDOWN, 0, "a triple fault"); break;
 	case ENGINE_EXIT_RESET: machine__end(m, MACHINE_END_HALT, 0, "the guest reset itself"); break;
 	case ENGINE_EXIT_DEBUG: machine__end(m, MACHINE_END_ERROR, 0, "a debug exit nobody asked for"); break;
-	case ENGINE_EXIT_ERROR: machine__end(m, MACHINE_END_ERROR, 0, x->text); break;
+	case ENGINE_EXIT_ERROR:
+		count(&c->n_failures);
+		machine__end(m, MACHINE_END_ERROR, 0, x->text);
+		break;
 	case ENGINE_EXIT_KICKED:
 	case ENGINE_EXIT_COUNT: break;
 	}

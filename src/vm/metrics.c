@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * metrics.c - what a machine's processors and devices have counted, under Firecracker's names
+ *
+ * Each call tells what came since the call before. The counts of one machine come in the same order every time, so what was told of
+ * each is remembered by its place.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/str.h"
+#include "fmt/json.h"
+#include "virtio/vdev.h"
+#include "virtio/vnet.h"
+#include "vm/machine_internal.h"
+#include "vm/serial.h"
+
+enum { COUNTS_MAX = 24, GROUP_NAME_MAX = MACHINE_NAME_MAX + 16 };
+
+struct count {
+	const char *name;
+	uint64_t value;
+};
+
+struct group { /* of one device, or the sum of all of a kind */
+	unsigned n;
+	struct count c[COUNTS_MAX];
+};
+
+struct metrics {
+	struct machine *m;
+	struct json_out *o;
+	unsigned at;        /* place of the next count */
+	const char *prefix; /* "net" */
+	int kind;           /* enum vdev_id */
+	void (*read)(struct vdev *d, struct group *g);
+	struct group sum;
+};
+
+static uint64_t since(struct metrics *x, uint64_t value)
+{
+	uint64_t *told;
+
+	if (!x->m->told || x->at == MACHINE_METRICS_MAX)
+		return value;
+	told = &x->m->told[x->at++];
+	value -= *told;
+	*told += value;
+	return value;
+}
+
+static void put_group(struct metrics *x, const char *name, const struct group *g)
+{
+	json_put_open(x->o, name, '{');
+	for (unsigned i = 0; i < g->n; i++)
+		json_put_u64(x->o, g->c[i].name, since(x, g->c[i].value));
+	json_put_close(x->o, '}');
+}
+
+static void add(struct group *g, const char *name, uint64_t value)
+{
+	BUG_ON(g->n == COUNTS_MAX);
+	g->c[g->n++] = (struct count){ name, value };
+}
+
+static void put_vcpu(struct metrics *x)
+{
+	struct group g = { 0 };
+	uint64_t sum[5] = { 0 };
+
+	for (unsigned i = 0; i < x->m->n_cpus; i++) {
+		const struct machine_cpu *c = &x->m->cpu[i];
+		const uint64_t *const n[5] = { &c->n_io_in, &c->n_io_out, &c->n_mmio_read, &c->n_mmio_write,
+					       &c->n_failures };
+
+		for (int k = 0; k < 5; k++)
+			sum[k] += __atomic_load_n(n[k], __ATOMIC_RELAXED);
+	}
+	add(&g, "exit_io_in", sum[0]);
+	add(&g, "exit_io_out", sum[1]);
+	add(&g, "exit_mmio_read", sum[2]);
+	add(&g, "exit_mmio_write", sum[3]);
+	add(&g, "failures", sum[4]);
+	put_group(x, "vcpu", &g);
+}
+
+static void put_uart(struct metrics *x)
+{
+	struct group g = { 0 };
+
+	add(&g, "missed_write_count", x->m->serial ? serial_dropped(x->m->serial) : 0);
+	put_group(x, "uart", &g);
+}
+
+static void read_net(struct vdev *d, struct group *g)
+{
+	struct vnet_counts c;
+
+	vnet_counts(d, &c);
+	add(g, "mac_address_updates", c.mac_changes);
+	add(g, "no_rx_avail_buffer", c.rx_no_buffers);
+	add(g, "rx_queue_event_count", c.rx_serves);
+	add(g, "rx_tap_event_count", c.rx_wakes);
+	add(g, "rx_rate_limiter_throttled", c.rx_limited);
+	add(g, "rx_bytes_count", c.rx_bytes);
+	add(g, "rx_packets_count", c.rx_frames);
+	add(g, "rx_count", c.rx_frames);
+	add(g, "rx_fails", c.rx_bad);
+	add(g, "tap_write_fails", c.tx_waits);
+	add(g, "tx_queue_event_count", c.tx_serves);
+	add(g, "tx_rate_limiter_throttled", c.tx_limited);
+	add(g, "tx_bytes_count", c.tx_bytes);
+	add(g, "tx_packets_count", c.tx_frames);
+	add(g, "tx_count", c.tx_frames);
+	add(g, "tx_malformed_frames", c.tx_bad);
+}
+
+/* put_device() - its own group, and its part of the sum. */
+static void put_device(void *arg, struct vdev *d, const char *id)
+{
+	struct metrics *x = arg;
+	struct group g = { 0 };
+	char name[GROUP_NAME_MAX];
+
+	if ((int)d->ops->id != x->kind)
+		return;
+	x->read(d, &g);
+	str_format(name, sizeof(name), "%s_%s", x->prefix, id);
+	put_group(x, name, &g);
+	for (unsigned i = 0; i < g.n; i++)
+		g.c[i].value += x->sum.n ? x->sum.c[i].value : 0;
+	x->sum = g;
+}
+
+void machine_metrics(struct machine *m, struct json_out *o)
+{
+	static const struct {
+		const char *prefix;
+		int kind;
+		void (*read)(struct vdev *d, struct group *g);
+	} kind[] = { { "net", VDEV_NET, read_net } };
+	struct metrics x = { .m = m, .o = o };
+
+	if (!m->told)
+		m->told = calloc(MACHINE_METRICS_MAX, sizeof(*m->told)); /* without it: totals */
+	put_vcpu(&x);
+	put_uart(&x);
+	for (size_t i = 0; i < ARRAY_SIZE(kind); i++) {
+		x.prefix = kind[i].prefix;
+		x.kind = kind[i].kind;
+		x.read = kind[i].read;
+		x.sum.n = 0;
+		machine__devices_each(m, put_device, &x);
+		if (x.sum.n)
+			put_group(&x, x.prefix, &x.sum);
+	}
+}
