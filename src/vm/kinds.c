@@ -112,6 +112,7 @@ static int missing(struct machine *m, struct err *e)
 		{ c->n_drives > 0, "drives" },      { c->n_pmems > 0, "pmem devices" },
 		{ c->n_shares > 0, "shares" },      { c->balloon.on, "the balloon" },
 		{ c->memhp.on, "memory hot-plug" }, { c->rng, "the rng device" },
+		{ c->pci, "devices on PCI" },
 	};
 
 	for (size_t i = 0; i < sizeof(kind) / sizeof(kind[0]); i++)
@@ -133,21 +134,39 @@ int machine__kinds_add(struct machine *m, struct err *e)
 
 /* --- while it runs ---------------------------------------------------------------------------------------------- */
 
+/* changed() - @now, when it is another limit than @was, which becomes @now; else NULL: a bucket that is set again starts full. */
+static const struct bucket_config *changed(struct bucket_config *was, const struct bucket_config *now)
+{
+	if (was->size == now->size && was->burst == now->burst && was->refill_ms == now->refill_ms)
+		return NULL;
+	*was = *now;
+	return was;
+}
+
+static struct machine_net *net_config(struct machine *m, const char *id)
+{
+	for (unsigned i = 0; i < m->config.n_nets; i++)
+		if (str_eq(m->config.net[i].id, id))
+			return &m->config.net[i];
+	return NULL;
+}
+
 int machine_net_limit(struct machine *m, const char *id, const struct limiter_config *rx,
 		      const struct limiter_config *tx, struct err *e)
 {
 	struct vdev *d = machine__device_find(m, VDEV_NET, id);
+	struct machine_net *c = net_config(m, id);
 	struct vnet_limits l = { 0 };
 
-	if (!d)
+	if (!d || !c)
 		return err_set(e, ENOENT, "network interface '%s': there is none", id);
 	if (rx) {
-		l.rx_bytes = &rx->bytes;
-		l.rx_ops = &rx->ops;
+		l.rx_bytes = changed(&c->rx.bytes, &rx->bytes);
+		l.rx_ops = changed(&c->rx.ops, &rx->ops);
 	}
 	if (tx) {
-		l.tx_bytes = &tx->bytes;
-		l.tx_ops = &tx->ops;
+		l.tx_bytes = changed(&c->tx.bytes, &tx->bytes);
+		l.tx_ops = changed(&c->tx.ops, &tx->ops);
 	}
 	vnet_limit(d, &l);
 	return 0;
