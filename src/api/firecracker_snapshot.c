@@ -162,6 +162,7 @@ static int load(struct fc_call *c, struct load *l)
 
 	if (r == 0) {
 		l->r.mmds = c->f->mmds;
+		l->r.engine = c->f->o->engine;
 		l->r.serial_in = c->f->c.serial_in;
 		l->r.serial_out = c->f->serial.fd >= 0 ? c->f->serial.fd : c->f->c.serial_out;
 		c->f->events = fc__events(c->f);

@@ -5,7 +5,10 @@
 
 #include "api/firecracker.h"
 #include "base/err.h"
+#include "base/guard.h"
 #include "cmd/table.h"
+#include "sys/file.h"
+#include "vm/machine.h"
 
 struct firecracker_opts {
 	const char *api_sock, *id, *config_file, *metadata, *log_path, *level, *module, *metrics_path;
@@ -83,6 +86,20 @@ static int check(const struct firecracker_opts *o, struct err *e)
 	return fc_id_check(o->id, e);
 }
 
+/* print_format() - of the snapshot @path, or of those written here. */
+static int print_format(const char *path, struct err *e)
+{
+	auto_close int fd = path ? file_open(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0) : -1;
+	int r = path && fd < 0 ? err_sys(e, -fd, "'%s'", path) : machine_snapshot_format(fd, e);
+
+	if (r < 0) {
+		cmd_fail(e);
+		return FC_EXIT_GENERIC;
+	}
+	printf("v%d.0.0\n", r);
+	return FC_EXIT_OK;
+}
+
 static int firecracker_run(void *arg, int argc, char **argv, struct err *e)
 {
 	const struct firecracker_opts *o = arg;
@@ -116,11 +133,8 @@ static int firecracker_run(void *arg, int argc, char **argv, struct err *e)
 		printf("Firecracker v%s\nhull %s\n", FC_API_VERSION, HULL_VERSION);
 		return FC_EXIT_OK;
 	}
-	if (o->snapshot_version || o->describe) {
-		err_set(e, ENOSYS, "snapshots are not there yet");
-		cmd_fail(e);
-		return FC_EXIT_GENERIC;
-	}
+	if (o->snapshot_version || o->describe)
+		return print_format(o->describe, e);
 	r = check(o, e);
 	if (r < 0)
 		return r;

@@ -248,6 +248,9 @@ enum machine_snapshot { MACHINE_SNAPSHOT_FULL, MACHINE_SNAPSHOT_DIFF };
 /* machine_save() - of a paused machine: state into @state_fd, memory into @mem_fd (sparse). Both borrowed. */
 int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, int mem_fd, struct err *e);
 
+/* machine_snapshot_format() - the format's number in a state file's head; @fd -1: the one that is written here. -EINVAL. */
+int machine_snapshot_format(int fd, struct err *e);
+
 struct machine_restore {                /* what a clone has of its own */
 	struct machine_file state, mem; /* taken; mem.fd -1 when @uffd_sock */
 	int uffd_sock;                  /* -1: none */

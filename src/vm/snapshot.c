@@ -139,6 +139,20 @@ static int state_read(int fd, struct buf *b, struct head *h, struct err *e)
 	return 0;
 }
 
+int machine_snapshot_format(int fd, struct err *e)
+{
+	struct head h;
+	ssize_t n = fd < 0 ? 0 : file_read(fd, &h, sizeof(h));
+
+	if (fd < 0)
+		return FORMAT;
+	if (n < 0)
+		return err_sys(e, (int)-n, "state file");
+	if (n < (ssize_t)sizeof(h) || memcmp(h.magic, magic, sizeof(magic)) != 0 || h.format > INT32_MAX)
+		return err_set(e, EINVAL, "state file: not a snapshot of hull's");
+	return (int)h.format;
+}
+
 /* open_one() - what the configuration names. */
 static int open_one(const struct machine_restore *r, const char *what, struct machine_file *f, int flags,
 		    struct err *e)

@@ -28,3 +28,6 @@ section() {
 @test "a machine starts, pauses, resumes, gets keys and ends, with the states and refusals of each" { section life; }
 @test "a start that failed can be put right" { section restart; }
 @test "a configuration file makes a machine, also in the jailer's jail" { section from_file; }
+@test "cards have their limits changed and their frames counted while a machine runs" { section cards; }
+@test "what is configured is there, or the start is refused" { section pieces; }
+@test "snapshots are made and loaded, paused and running, and a damaged one ends the process" { section snap_and_load; }

@@ -976,6 +976,126 @@ def life():
     v.stop()
 
 
+def cards():
+    """A machine with cards on taps: limits changed while it runs, counts, metadata service."""
+    need_machine()
+    in_netns()
+    bucket = {"size": 2000, "refill_time": 10, "one_time_burst": 0}
+    v = booted(more=[("/network-interfaces/eth0", {"iface_id": "eth0", "host_dev_name": "tap0", "mtu": 1400,
+                                                   "rx_rate_limiter": LIMIT}),
+                     ("/network-interfaces/eth1", {"iface_id": "eth1", "host_dev_name": "tap1"}),
+                     ("/metrics", {"metrics_path": tmp("metrics")})])
+    wait_for("the guest", lambda: "tick" in output(v))
+    v.ok(PATCH, "/network-interfaces/eth0", {"iface_id": "eth0", "rx_rate_limiter": {"bandwidth": bucket},
+                                             "tx_rate_limiter": {"ops": bucket}})
+    got = v.ok(GET, "/vm/config")["network-interfaces"][0]
+    expect("limits that were named changed, the others not", (got["rx_rate_limiter"], got["tx_rate_limiter"]),
+           ({"bandwidth": bucket, "ops": LIMIT["ops"]}, {"bandwidth": None, "ops": bucket}))
+    v.ok(PATCH, "/network-interfaces/eth0", {"iface_id": "eth0", "rx_rate_limiter": {
+        "bandwidth": {"size": 0, "refill_time": 0}, "ops": {"size": 0, "refill_time": 1}}})
+    expect("0 takes a limit away", v.ok(GET, "/vm/config")["network-interfaces"][0]["rx_rate_limiter"], None)
+    v.ok(PATCH, "/network-interfaces/eth1", {"iface_id": "eth1"})
+    v.no(PATCH, "/network-interfaces/eth2", {"iface_id": "eth2"}, "there is none")
+    rejects_limiters(v, PATCH, "/network-interfaces/eth0", {"iface_id": "eth0"}, "rx_rate_limiter")
+    v.ok(PUT, "/actions", {"action_type": "FlushMetrics"})
+    v.ok(PUT, "/actions", {"action_type": "FlushMetrics"})
+    with open(tmp("metrics")) as f:
+        lines = [json.loads(x) for x in f]
+    expect("groups of cards", [g in lines[1] for g in ("net", "net_eth0", "net_eth1", "vcpu")], [True] * 4)
+    expect("exits since the line before", lines[1]["vcpu"]["exit_io_out"] > lines[2]["vcpu"]["exit_io_out"], True)
+    v.stop()
+
+
+def pieces():
+    """What is configured is there in the machine, or the start is refused: nothing is left out in silence."""
+    need_machine()
+    disk = make("disk", size=2 << 20)
+    for path, body in (("/drives/a", {"drive_id": "a", "is_root_device": False, "path_on_host": disk}),
+                       ("/pmem/a", {"id": "a", "path_on_host": disk}), ("/entropy", {}),
+                       ("/balloon", {"amount_mib": 1, "deflate_on_oom": True}), ("/hotplug/memory", {"total_size_mib": 128}),
+                       ("/vsock", {"guest_cid": 3, "uds_path": tmp("vs")})):
+        v = Vmm()
+        v.ok(PUT, "/boot-source", {"kernel_image_path": GUEST, "boot_args": "stay"})
+        v.ok(PUT, path, body)
+        status, _, text = v.raw(PUT, "/actions", {"action_type": "InstanceStart"})
+        if status == 400:
+            expect_in(f"{path}: refusal", "not there yet", text.decode())
+            expect("it can still be configured", v.ok(GET, "/")["state"], "Not started")
+        else:
+            expect(f"{path}: start", status, 204)
+            expect("state", v.ok(GET, "/")["state"], "Running")
+        v.stop()
+        if os.path.exists(tmp("vs")):
+            os.unlink(tmp("vs"))
+
+
+def snap_and_load():
+    """snapshot/create and snapshot/load: full and differential, paused and running, a clone."""
+    need_machine()
+    files = {"snapshot_path": tmp("snap"), "mem_file_path": tmp("mem")}
+    v = booted("marker", more=[("/machine-config", {"vcpu_count": 1, "mem_size_mib": 64, "track_dirty_pages": True})])
+    wait_for("the guest", lambda: "tick 2" in output(v))
+    v.no(PUT, "/snapshot/create", files, "not paused")
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    rejects_fields(v, PUT, "/snapshot/create", {**files, "snapshot_type": "Full"})
+    v.no(PUT, "/snapshot/create", {**files, "snapshot_type": "Half"}, "snapshot_type")
+    v.no(PUT, "/snapshot/create", {"snapshot_path": tmp("snap")}, "mem_file_path")
+    v.no(PUT, "/snapshot/create", {**files, "snapshot_path": tmp("no/dir")}, "No such file")
+    make("snap", b"x" * 10 ** 6)
+    v.ok(PUT, "/snapshot/create", files)
+    expect("the memory file is sparse", (os.stat(tmp("mem")).st_size, os.stat(tmp("mem")).st_blocks * 512 < 8 << 20), (64 << 20, True))
+    expect("what was there is cut off", os.stat(tmp("snap")).st_size < 10 ** 6, True)
+    expect("still paused", v.ok(GET, "/")["state"], "Paused")
+    v.ok(PATCH, "/vm", {"state": "Resumed"})
+    ticks = output(v).count("tick")
+    wait_for("it goes on", lambda: output(v).count("tick") > ticks)
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    v.ok(PUT, "/snapshot/create", {"snapshot_path": tmp("snap2"), "mem_file_path": tmp("mem2"), "snapshot_type": "Diff"})
+    v.stop()
+
+    def loaded(body, deprecated=False):
+        c = Vmm()
+        c.out = tmp(f"serial{Vmm.count}")
+        c.ok(PUT, "/serial", {"serial_out_path": c.out})
+        c.ok(PUT, "/snapshot/load", body, deprecated=deprecated)
+        return c
+
+    load = {"snapshot_path": tmp("snap"), "mem_backend": {"backend_type": "File", "backend_path": tmp("mem")}}
+    c = loaded(load)
+    expect("state", c.ok(GET, "/")["state"], "Paused")
+    conf = c.ok(GET, "/vm/config")
+    expect("its configuration", conf["machine-config"]["mem_size_mib"], 64)
+    time.sleep(0.3)
+    expect("it does nothing yet", output(c), "")
+    c.ok(PATCH, "/vm", {"state": "Resumed"})
+    wait_for("it goes on where it was", lambda: "tick" in output(c))
+    expect_in("where it was", output(c).split()[1], ("3", "4", "5"))
+    c.no(PUT, "/snapshot/load", load, "after starting")
+    d = loaded({**load, "resume_vm": True})
+    expect("a second one of the same", d.ok(GET, "/")["state"], "Running")
+    wait_for("it runs at once", lambda: "tick" in output(d))
+    d.ok(PUT, "/actions", {"action_type": "SendCtrlAltDel"})
+    expect("it ends by itself", d.wait(), 0)
+    expect("the first goes on", c.ok(GET, "/")["state"], "Running")
+    c.stop()
+    d = loaded({"snapshot_path": tmp("snap"), "mem_file_path": tmp("mem"), "enable_diff_snapshots": True}, deprecated=True)
+    d.stop()
+
+    version = run("--snapshot-version")
+    expect("--snapshot-version", (version[0], bool(re.fullmatch(r"v\d+\.0\.0\n", version[1]))), (0, True))
+    expect("--describe-snapshot", run("--describe-snapshot", tmp("snap")), version)
+    expect("of something else", run("--describe-snapshot", tmp("mem"))[0], 1)
+    expect("of nothing", run("--describe-snapshot", tmp("none"))[0], 1)
+
+    with open(tmp("snap"), "rb") as f:
+        good = f.read()
+    for what, data in (("empty", b""), ("cut", good[:-7]), ("changed", good[:200] + bytes([good[200] ^ 1]) + good[201:])):
+        c = Vmm()
+        c.no(PUT, "/snapshot/load", {**load, "snapshot_path": make("bad", data)}, "Cannot load the snapshot")
+        expect(f"exit status after a snapshot that is {what}", c.wait(), 1)
+        c.stop()
+
+
 def restart():
     """A start that fails can be put right."""
     need_machine()
@@ -1023,7 +1143,7 @@ def from_file():
 
 
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file, jailer, jailer_cgroup, life, restart, from_file)}
+                                    config_file, jailer, jailer_cgroup, life, cards, pieces, snap_and_load, restart, from_file)}
 
 
 def main():
