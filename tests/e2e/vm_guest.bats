@@ -130,14 +130,3 @@ is() {
 	guest reset how=exception
 	[[ "$output" == "panic: vector 14, code 0x2, rip 0x"*"cr2 0xffff800000000000, cs 0x8" ]] && [ "$status" = 99 ]
 }
-
-@test "the virtio console talks both ways, over every form of ring" {
-	local line
-	for line in '' noevent packed indirect 'packed indirect' poll; do
-		guest console "$line" --virtio-console
-		is console && [ "$status" = 0 ] || { echo "$line: $status"; return 1; }
-	done
-	run timeout 20 "$HULL" vm run --kernel "$GUESTS/console" --cmdline echo --virtio-console \
-		< <(printf 'one\ntwo\nquit\n')
-	is console one two && [ "$status" = 0 ]
-}

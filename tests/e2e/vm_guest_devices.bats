@@ -1,0 +1,132 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Each virtio device, driven by a small guest of ours over every form of ring.
+
+load common
+
+setup_file() {
+	setup_hull
+	export GUESTS
+	GUESTS=$(dirname "$HULL")/guest
+	[ -x "$GUESTS/hello" ] || { echo "no guests: make guests" >&2; return 1; }
+}
+teardown_file() { teardown_hull; }
+
+setup() { [ -w /dev/kvm ] || skip "no /dev/kvm, and no other engine yet"; }
+
+RINGS=('' noevent packed indirect 'packed indirect' poll)
+
+# guest NAME [CMDLINE [OPTIONS]]
+guest() {
+	local name=$1 line=${2-}
+	shift
+	[ $# = 0 ] || shift
+	run timeout 20 "$HULL" vm run --kernel "$GUESTS/$name" --cmdline "$line" "$@" </dev/null
+	[[ $output != *"not there yet"* ]] || skip "$output"
+}
+
+# is LINE...: the output is exactly these lines
+is() {
+	local want
+	want=$(printf '%s\n' "$@")
+	[ "$output" = "$want" ] || { printf 'want:\n%s\ngot (%s):\n%s\n' "$want" "$status" "$output"; return 1; }
+}
+
+# wait_for FILE TEXT: until a background guest has said it
+wait_for() {
+	local i
+	for ((i = 0; i < 200; i++)); do
+		! grep -q "$2" "$1" 2>/dev/null || return 0
+		sleep 0.05
+	done
+	cat "$1"
+	return 1
+}
+
+@test "the virtio console talks both ways, over every form of ring" {
+	local line
+	for line in "${RINGS[@]}"; do
+		guest console "$line" --virtio-console
+		is console && [ "$status" = 0 ] || { echo "$line: $status"; return 1; }
+	done
+	run timeout 20 "$HULL" vm run --kernel "$GUESTS/console" --cmdline echo --virtio-console \
+		< <(printf 'one\ntwo\nquit\n')
+	is console one two && [ "$status" = 0 ]
+}
+
+@test "random numbers come, over every form of ring" {
+	local line
+	for line in "${RINGS[@]}"; do
+		guest rng "$line" --rng
+		is 'rng gives' different "100 more, interrupts $([ "$line" = poll ] && echo 'did not come' || echo came)"
+	done
+}
+
+# make_disk FILE: 2 MiB, each sector begins with its number
+make_disk() {
+	python3 -c 'import struct, sys
+open(sys.argv[1], "wb").write(b"".join(struct.pack("<Q", i) + bytes(504) for i in range(4096)))' "$1"
+}
+
+@test "a disk reads, writes, flushes and zeroes, over every form of ring" {
+	local line
+	for line in "${RINGS[@]}"; do
+		make_disk "$HULL_TMP/disk"
+		guest blk "$line" --disk "$HULL_TMP/disk"
+		[ "$status" = 0 ] || { echo "$line: $output"; return 1; }
+		[ "${lines[0]}" = '4096 sectors' ]
+		[ "${lines[1]}" = '320 of 320 reads right' ]
+		[ "${lines[2]}" = 'write 0, flush 0' ]
+		[ "${lines[3]}" = 'read 0, the same' ]
+		[[ "$output" == *'zeroes 0, gone'*'beyond the end: status 1'*'unknown request: status 2'* ]]
+	done
+	make_disk "$HULL_TMP/disk"
+	guest blk '' --disk "$HULL_TMP/disk,ro"
+	[[ "$output" == *'4096 sectors, read-only'*'320 of 320 reads right'*'read-only disk: status 1'* ]]
+	make_disk "$HULL_TMP/disk.same"
+	cmp "$HULL_TMP/disk" "$HULL_TMP/disk.same"
+}
+
+@test "a guest reaches a socket of the host, and is refused where there is none" {
+	local line
+	need socat
+	socat "UNIX-LISTEN:$HULL_TMP/vs_1000,fork" EXEC:/bin/cat 3>&- &
+	SOCAT=$!
+	for ((i = 0; i < 100; i++)); do [ ! -S "$HULL_TMP/vs_1000" ] || break; sleep 0.05; done
+	for line in "${RINGS[@]}"; do
+		guest vsock "connect=1000 $line" --vsock "5,uds=$HULL_TMP/vs"
+		is 'cid 5' 'answer ping' closed || { kill $SOCAT; return 1; }
+	done
+	kill $SOCAT
+	guest vsock connect=1001 --vsock "5,uds=$HULL_TMP/vs"
+	is 'cid 5' refused && [ "$status" = 1 ]
+}
+
+@test "the host reaches a port of the guest, and 64 KiB come back as they went" {
+	need socat
+	"$HULL" vm run --kernel "$GUESTS/vsock" --vsock "5,uds=$HULL_TMP/vs" --cmdline listen=77 </dev/null \
+		>"$HULL_TMP/out" 2>&1 3>&- &
+	wait_for "$HULL_TMP/out" listening
+	head -c 65536 /dev/urandom >"$HULL_TMP/data"
+	{
+		printf 'CONNECT 77\n'
+		cat "$HULL_TMP/data"
+		sleep 1
+	} | timeout 10 socat -t 5 - "UNIX-CONNECT:$HULL_TMP/vs" >"$HULL_TMP/back"
+	wait_for "$HULL_TMP/out" '65536 bytes'
+	head -1 "$HULL_TMP/back" | grep -q '^OK '
+	tail -n +2 "$HULL_TMP/back" | cmp - "$HULL_TMP/data"
+}
+
+@test "two machines on a switch exchange frames" {
+	local line
+	mkdir -p "$HULL_TMP/sw"
+	for line in '' packed 'bytes=1514'; do
+		"$HULL" vm run --kernel "$GUESTS/net" --net "switch=$HULL_TMP/sw" --cmdline "role=pong $line" </dev/null \
+			>"$HULL_TMP/pong" 2>&1 3>&- &
+		wait_for "$HULL_TMP/pong" ready
+		guest net "role=ping $line" --net "switch=$HULL_TMP/sw"
+		is '50 frames, 50 right'
+		wait_for "$HULL_TMP/pong" '50 frames, 50 right'
+	done
+}
