@@ -89,7 +89,7 @@ static int read_disk(struct machine_drive *d, unsigned i, const char *value, str
 	auto_free char *copy = strdup(value);
 	char *rest = copy, *path = next_part(&rest, ','), *part;
 
-	*d = (struct machine_drive){ .file.fd = -1, .format = "raw" };
+	*d = (struct machine_drive){ .file.fd = -1, .format = "raw", .writeback = true, .async = true };
 	str_format(d->id, sizeof(d->id), "disk%u", i);
 	if (!copy)
 		return err_sys(e, ENOMEM, "--disk");

@@ -8,17 +8,138 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/str.h"
+#include "blk/blk.h"
 #include "net/link.h"
 #include "sys/file.h"
 #include "virtio/console.h"
+#include "virtio/pmem.h"
+#include "virtio/rng.h"
+#include "virtio/vblk.h"
 #include "virtio/vdev.h"
+#include "virtio/vfs.h"
 #include "virtio/vnet.h"
 #include "virtio/vsock.h"
 #include "vm/machine_internal.h"
+
+#define ALIGN_UP(n, to) (((n) + (to)-1) / (to) * (to))
+
+/* --- drives -------------------------------------------------------------------------------------------------------- */
+
+/* disk_open() - @f's descriptor is taken, also on failure. */
+static int disk_open(struct blk **ret_b, struct machine_file *f, const struct machine_drive *d, struct err *e)
+{
+	const struct blk_options o = {
+		.format = d->format,
+		.readonly = d->readonly,
+		.async = d->async,
+		.no_sync = !d->writeback,
+		.backing_dirfd = -1,
+	};
+
+	return blk_open(ret_b, TAKE_FD(f->fd), &o, e);
+}
+
+static int drive_add(struct machine *m, struct machine_drive *d, struct err *e)
+{
+	char name[VDEV_NAME_MAX + 1];
+	struct vblk_config c = { .name = name, .id = d->id, .writeback = d->writeback, .limit = d->limit };
+	struct vdev *v;
+	int r;
+
+	str_format(name, sizeof(name), "drive '%s'", d->id);
+	r = disk_open(&c.disk, &d->file, d, e);
+	if (r == 0)
+		r = vblk_new(&v, &c, &m->mem, m->loop, e);
+	return r < 0 ? err_wrap(e, r, "drive '%s'", d->id) : machine__plug(m, v, d->id, e);
+}
+
+/* drives_add() - the root device first: guests number disks as they find them. */
+static int drives_add(struct machine *m, struct err *e)
+{
+	int r = 0;
+
+	for (int root = 1; root >= 0; root--)
+		for (unsigned i = 0; i < m->config.n_drives && r == 0; i++)
+			if (m->config.drive[i].root == (root == 1))
+				r = drive_add(m, &m->config.drive[i], e);
+	return r;
+}
+
+/* --- persistent memory ------------------------------------------------------------------------------------------- */
+
+static gpa_t memory_end(const struct machine *m)
+{
+	const struct gmem_region *last = &m->mem.region[m->mem.n - 1]; /* they are in order */
+	gpa_t end = last->base + last->size;
+
+	return end < BOARD_HIGH_RAM ? BOARD_HIGH_RAM : end;
+}
+
+static int pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
+{
+	gpa_t base = ALIGN_UP(memory_end(m), (gpa_t)PMEM_ALIGN);
+	char name[VDEV_NAME_MAX + 1];
+	struct vdev *v;
+	struct stat st;
+	int r;
+
+	str_format(name, sizeof(name), "pmem '%s'", p->id);
+	if (fstat(p->file.fd, &st) < 0)
+		return err_sys(e, errno, "%s", name);
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		return err_set(e, EINVAL, "%s: want a regular file with something in it", name);
+	r = gmem_add_file(&m->mem, base, ALIGN_UP((uint64_t)st.st_size, (uint64_t)PMEM_ALIGN),
+			  TAKE_FD(p->file.fd), 0, !p->readonly, p->readonly, false, e);
+	if (r == 0)
+		r = pmem_new(&v, &m->mem, m->loop, name, base, &p->limit, e);
+	return r < 0 ? err_wrap(e, r, "%s", name) : machine__plug(m, v, p->id, e);
+}
+
+static int pmems_add(struct machine *m, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < m->config.n_pmems && r == 0; i++)
+		r = pmem_add(m, &m->config.pmem[i], e);
+	return r;
+}
+
+/* --- shared directories, entropy, console, sockets ------------------------------------------------------------- */
+
+static int shares_add(struct machine *m, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < m->config.n_shares && r == 0; i++) {
+		const struct machine_share *s = &m->config.share[i];
+		const struct vfs_config c = {
+			.tag = s->tag,
+			.share = { .root_fd = s->dir.fd, .readonly = s->readonly, .cache = SHARE_CACHE_AUTO },
+		};
+		struct vdev *v;
+
+		r = vfs_new(&v, &c, &m->mem, m->loop, e);
+		if (r == 0)
+			r = machine__plug(m, v, s->tag, e);
+	}
+	return r;
+}
+
+static int rng_add(struct machine *m, struct err *e)
+{
+	struct vdev *v;
+	int r;
+
+	if (!m->config.rng)
+		return 0;
+	r = rng_new(&v, &m->mem, m->loop, &m->config.rng_limit, e);
+	return r < 0 ? r : machine__plug(m, v, "", e);
+}
 
 static int console_add(struct machine *m, struct err *e)
 {
@@ -109,9 +230,8 @@ static int missing(struct machine *m, struct err *e)
 		bool wanted;
 		const char *what;
 	} kind[] = {
-		{ c->n_drives > 0, "drives" },      { c->n_pmems > 0, "pmem devices" },
-		{ c->n_shares > 0, "shares" },      { c->balloon.on, "the balloon" },
-		{ c->memhp.on, "memory hot-plug" }, { c->rng, "the rng device" },
+		{ c->balloon.on, "the balloon" },
+		{ c->memhp.on, "memory hot-plug" },
 		{ c->pci, "devices on PCI" },
 	};
 
@@ -123,8 +243,9 @@ static int missing(struct machine *m, struct err *e)
 
 int machine__kinds_add(struct machine *m, struct err *e)
 {
-	static int (*const add[])(struct machine *, struct err *) = { missing, nets_add, console_add,
-								      vsock_add };
+	static int (*const add[])(struct machine *, struct err *) = { missing,     drives_add, pmems_add,
+								      nets_add,    shares_add, rng_add,
+								      console_add, vsock_add };
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(add) / sizeof(add[0]) && r == 0; i++)
@@ -151,6 +272,87 @@ static struct machine_net *net_config(struct machine *m, const char *id)
 	return NULL;
 }
 
+static int none(const char *what, const char *id, struct err *e)
+{
+	return err_set(e, ENOENT, "%s '%s': there is none", what, id);
+}
+
+static struct machine_drive *drive_of(struct machine *m, const char *id)
+{
+	for (unsigned i = 0; i < m->config.n_drives; i++)
+		if (str_eq(m->config.drive[i].id, id))
+			return &m->config.drive[i];
+	return NULL;
+}
+
+int machine_drive_path(struct machine *m, const char *id, struct machine_file *f, struct err *e)
+{
+	struct vdev *v = machine__device_find(m, VDEV_BLK, id);
+	struct machine_drive *d = drive_of(m, id);
+	struct blk *disk;
+	int r;
+
+	if (!v || !d)
+		return none("drive", id, e);
+	r = disk_open(&disk, f, d, e);
+	if (r == 0)
+		r = vblk_set_disk(v, disk, e);
+	if (r < 0)
+		return err_wrap(e, r, "drive '%s'", id);
+	free(d->file.path);
+	d->file.path = TAKE_PTR(f->path);
+	return 0;
+}
+
+int machine_drive_limit(struct machine *m, const char *id, const struct limiter_config *l, struct err *e)
+{
+	struct vdev *v = machine__device_find(m, VDEV_BLK, id);
+	struct machine_drive *d = drive_of(m, id);
+
+	if (!v || !d)
+		return none("drive", id, e);
+	vblk_limit(v, changed(&d->limit.bytes, &l->bytes), changed(&d->limit.ops, &l->ops));
+	return 0;
+}
+
+int machine_pmem_limit(struct machine *m, const char *id, const struct limiter_config *l, struct err *e)
+{
+	struct vdev *v = machine__device_find(m, VDEV_PMEM, id);
+
+	struct machine_pmem *p = NULL;
+
+	for (unsigned i = 0; i < m->config.n_pmems; i++)
+		if (str_eq(m->config.pmem[i].id, id))
+			p = &m->config.pmem[i];
+	if (!v || !p)
+		return none("pmem device", id, e);
+	pmem_limit(v, changed(&p->limit.bytes, &l->bytes), changed(&p->limit.ops, &l->ops));
+	return 0;
+}
+
+struct device_starts {
+	int rc;
+	struct err *e;
+};
+
+static void start_one(void *arg, struct vdev *d, const char *id)
+{
+	struct device_starts *s = arg;
+
+	(void)id;
+	if (d->ops->id == VDEV_FS && s->rc == 0)
+		s->rc = vfs_start(d, NULL, NULL, s->e);
+}
+
+/* machine__kinds_start() - threads of devices that have one; once, just before the processors'. */
+int machine__kinds_start(struct machine *m, struct err *e)
+{
+	struct device_starts s = { .e = e };
+
+	machine__devices_each(m, start_one, &s);
+	return s.rc;
+}
+
 int machine_net_limit(struct machine *m, const char *id, const struct limiter_config *rx,
 		      const struct limiter_config *tx, struct err *e)
 {
@@ -159,7 +361,7 @@ int machine_net_limit(struct machine *m, const char *id, const struct limiter_co
 	struct vnet_limits l = { 0 };
 
 	if (!d || !c)
-		return err_set(e, ENOENT, "network interface '%s': there is none", id);
+		return none("network interface", id, e);
 	if (rx) {
 		l.rx_bytes = changed(&c->rx.bytes, &rx->bytes);
 		l.rx_ops = changed(&c->rx.ops, &rx->ops);

@@ -24,12 +24,6 @@ static int not_yet(struct err *e, const char *what)
 	}
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-REFUSE(machine_drive_path, "changing a drive's file", struct machine *m, const char *id,
-       struct machine_file *f)
-REFUSE(machine_drive_limit, "changing a drive's limits", struct machine *m, const char *id,
-       const struct limiter_config *l)
-REFUSE(machine_pmem_limit, "changing a pmem device's limits", struct machine *m, const char *id,
-       const struct limiter_config *l)
 REFUSE(machine_balloon_set, "changing the balloon", struct machine *m, uint32_t mib)
 REFUSE(machine_balloon_stats, "statistics of the balloon", struct machine *m,
        struct machine_balloon_stats *ret_s)

@@ -138,5 +138,6 @@ int machine__plug(struct machine *m, struct vdev *d, const char *id, struct err 
 
 /* kinds.c - what each kind of device is made of, and how it is changed while it runs */
 int machine__kinds_add(struct machine *m, struct err *e);
+int machine__kinds_start(struct machine *m, struct err *e);
 
 #endif

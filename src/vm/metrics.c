@@ -11,6 +11,7 @@
 #include "base/bug.h"
 #include "base/str.h"
 #include "fmt/json.h"
+#include "virtio/vblk.h"
 #include "virtio/vdev.h"
 #include "virtio/vnet.h"
 #include "vm/machine_internal.h"
@@ -116,6 +117,28 @@ static void read_net(struct vdev *d, struct group *g)
 	add(g, "tx_malformed_frames", c.tx_bad);
 }
 
+static void read_block(struct vdev *d, struct group *g)
+{
+	struct vblk_counts c;
+
+	vblk_counts(d, &c);
+	add(g, "execute_fails", c.failures);
+	add(g, "invalid_reqs_count", c.invalid);
+	add(g, "flush_count", c.flushes);
+	add(g, "discard_count", c.discards);
+	add(g, "queue_event_count", c.serves);
+	add(g, "rate_limiter_event_count", c.limiter_events);
+	add(g, "rate_limiter_throttled_events", c.throttled);
+	add(g, "io_engine_throttled_events", c.waited);
+	add(g, "update_count", c.updates);
+	add(g, "update_fails", c.update_failures);
+	add(g, "read_bytes", c.read_bytes);
+	add(g, "write_bytes", c.write_bytes);
+	add(g, "read_count", c.reads);
+	add(g, "write_count", c.writes);
+	add(g, "no_avail_buffer", c.no_requests);
+}
+
 /* put_device() - its own group, and its part of the sum. */
 static void put_device(void *arg, struct vdev *d, const char *id)
 {
@@ -139,7 +162,7 @@ void machine_metrics(struct machine *m, struct json_out *o)
 		const char *prefix;
 		int kind;
 		void (*read)(struct vdev *d, struct group *g);
-	} kind[] = { { "net", VDEV_NET, read_net } };
+	} kind[] = { { "block", VDEV_BLK, read_block }, { "net", VDEV_NET, read_net } };
 	struct metrics x = { .m = m, .o = o };
 
 	if (!m->told)

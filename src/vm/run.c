@@ -189,13 +189,13 @@ static void *cpu_main(void *arg)
 
 /* --- the loop's side -------------------------------------------------------------------------------------------- */
 
-static int thread_start(struct machine_cpu *c, const pthread_attr_t *attr)
+static int thread_start(struct machine_cpu *c, const pthread_attr_t *attr, struct err *e)
 {
 	char name[16];
 	int r = pthread_create(&c->thread, attr, cpu_main, c);
 
 	if (r != 0)
-		return -r;
+		return err_sys(e, r, "a processor's thread");
 	c->has_thread = true;
 	str_format(name, sizeof(name), "cpu %u", (unsigned)(c - c->m->cpu));
 	pthread_setname_np(c->thread, name);
@@ -218,15 +218,14 @@ int machine__threads_start(struct machine *m, enum machine_want want, struct err
 	m->n_inside = m->n_cpus;
 	want_set(m, want);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = machine__kinds_start(m, e);
 	for (unsigned i = 0; i < m->n_cpus && r == 0; i++)
-		r = thread_start(&m->cpu[i], &attr);
+		r = thread_start(&m->cpu[i], &attr, e);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	if (r < 0) {
+	if (r < 0)
 		machine__threads_want(m, MACHINE_WANT_STOP);
-		return err_sys(e, -r, "a processor's thread");
-	}
-	return 0;
+	return r;
 }
 
 static void join_all(struct machine *m)

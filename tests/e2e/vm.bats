@@ -206,3 +206,38 @@ nothing_left() { ! pgrep -f "vm run --kernel $GUEST" >/dev/null; }
 	[ "${lines[1]}" = "left: " ]
 	[ "${lines[2]}" = "hull: bridge 'br9': there is none" ]
 }
+
+# numbered FILE SECTORS: each sector holds its number, as the guest expects
+numbered() {
+	python3 -c '
+import struct, sys
+with open(sys.argv[1], "wb") as f:
+    for i in range(int(sys.argv[2])):
+        f.write(struct.pack("<Q", i) * 64)' "$1" "$2"
+}
+
+@test "a disk is read and written, raw and qcow2, and --disk FILE,ro keeps it as it is" {
+	need python3
+	local sum
+	numbered "$BATS_TEST_TMPDIR/raw" 4096
+	"$HULL" disk convert -f raw -O qcow2 "$BATS_TEST_TMPDIR/raw" "$BATS_TEST_TMPDIR/q"
+	sum=$(sha256sum <"$BATS_TEST_TMPDIR/raw")
+	run vm blk --disk "$BATS_TEST_TMPDIR/raw,ro" --cmdline ro
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"4096 sectors, read-only"*"320 of 320 reads right"*"read-only disk: status 1"* ]]
+	[ "$(sha256sum <"$BATS_TEST_TMPDIR/raw")" = "$sum" ]
+	run vm blk --disk "$BATS_TEST_TMPDIR/raw"
+	echo "$output"
+	[[ $output == *"320 of 320 reads right"*"read 0, the same"* ]]
+	[ "$(sha256sum <"$BATS_TEST_TMPDIR/raw")" != "$sum" ]
+	run vm blk --disk "$BATS_TEST_TMPDIR/q,format=qcow2"
+	echo "$output"
+	[[ $output == *"4096 sectors"*"320 of 320 reads right"*"read 0, the same"* ]]
+}
+
+@test "--rng gives the guest random numbers" {
+	run vm rng --rng
+	[ "$status" -eq 0 ]
+	[[ $output == *different* ]]
+}
