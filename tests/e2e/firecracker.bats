@@ -31,3 +31,4 @@ section() {
 @test "cards have their limits changed and their frames counted while a machine runs" { section cards; }
 @test "what is configured is there, or the start is refused" { section pieces; }
 @test "snapshots are made and loaded, paused and running, and a damaged one ends the process" { section snap_and_load; }
+@test "drives and pmem get other files and limits while a machine runs" { section disks_running; }

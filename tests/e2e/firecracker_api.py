@@ -1006,6 +1006,52 @@ def cards():
     v.stop()
 
 
+def disks_running():
+    """Drives and pmem of a machine that runs: other files, other limits."""
+    need_machine()
+    one, two, small = make("one", size=1 << 20), make("two", size=2 << 20), make("small", size=4096)
+    drive = {"drive_id": "rootfs", "is_root_device": True, "path_on_host": one, "rate_limiter": LIMIT}
+    pmem = {"id": "p", "path_on_host": two}
+    v = booted(more=[("/drives/rootfs", drive), ("/pmem/p", pmem), ("/entropy", {"rate_limiter": LIMIT}),
+                     ("/drives/data", {"drive_id": "data", "is_root_device": False, "path_on_host": two,
+                                       "is_read_only": True, "io_engine": "Async"})])
+    wait_for("the guest", lambda: "tick" in output(v))
+    expect_in("the root in the command line", "root=/dev/vda rw'", output(v))
+    v.ok(PATCH, "/drives/rootfs", {"drive_id": "rootfs", "path_on_host": two})
+    expect("another file", v.ok(GET, "/vm/config")["drives"][0]["path_on_host"], two)
+    bucket = {"size": 7, "refill_time": 8, "one_time_burst": 9}
+    v.ok(PATCH, "/drives/rootfs", {"drive_id": "rootfs", "path_on_host": small, "rate_limiter": {"ops": bucket}})
+    got = v.ok(GET, "/vm/config")["drives"][0]
+    expect("both at once", (got["path_on_host"], got["rate_limiter"]), (small, {"bandwidth": LIMIT["bandwidth"], "ops": bucket}))
+    v.no(PATCH, "/drives/rootfs", {"drive_id": "rootfs"}, "vhost-user")
+    v.no(PATCH, "/drives/rootfs", {"drive_id": "data", "path_on_host": one}, "does not match")
+    v.no(PATCH, "/drives/none", {"drive_id": "none", "path_on_host": one}, "there is none")
+    v.no(PATCH, "/drives/rootfs", {"drive_id": "rootfs", "path_on_host": tmp("no")}, "No such file")
+    v.no(PATCH, "/drives/rootfs", {"drive_id": "rootfs", "path_on_host": TMP.name}, "")
+    rejects_fields(v, PATCH, "/drives/rootfs", {"drive_id": "rootfs", "path_on_host": one})
+    rejects_limiters(v, PATCH, "/drives/rootfs", {"drive_id": "rootfs"})
+    expect("a refusal changes nothing", v.ok(GET, "/vm/config")["drives"][0], got)
+    v.no(DELETE, "/drives/rootfs", None, "root")
+    v.no(DELETE, "/drives/data", None, "PCI is not enabled")
+    v.no(PUT, "/drives/more", {"drive_id": "more", "is_root_device": False, "path_on_host": one}, "")
+    v.no(PUT, "/pmem/more", {"id": "more", "path_on_host": one}, "")
+    v.ok(PATCH, "/pmem/p", {"id": "p", "rate_limiter": {"ops": bucket}})
+    expect("a pmem device's limit", v.ok(GET, "/vm/config")["pmem"][0]["rate_limiter"], {"bandwidth": None, "ops": bucket})
+    v.no(PATCH, "/pmem/q", {"id": "q", "rate_limiter": {"ops": bucket}}, "there is none")
+    rejects_fields(v, PATCH, "/pmem/p", {"id": "p"})
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    v.ok(PATCH, "/drives/rootfs", {"drive_id": "rootfs", "path_on_host": one})
+    v.ok(PATCH, "/vm", {"state": "Resumed"})
+    v.stop()
+    for path, body, words in (("/drives/r", {"drive_id": "r", "is_root_device": True, "path_on_host": one,
+                                             "partuuid": "0eaa91a0-01", "is_read_only": True}, "root=PARTUUID=0eaa91a0-01 ro"),
+                              ("/pmem/r", {"id": "r", "path_on_host": two, "root_device": True}, "root=/dev/pmem0 rw")):
+        v = booted("reset", more=[(path, body)])
+        expect("exit status", v.wait(), 0)
+        expect_in("the root in the command line", words, output(v))
+        v.stop()
+
+
 def pieces():
     """What is configured is there in the machine, or the start is refused: nothing is left out in silence."""
     need_machine()
@@ -1143,7 +1189,7 @@ def from_file():
 
 
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file, jailer, jailer_cgroup, life, cards, pieces, snap_and_load, restart, from_file)}
+                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, pieces, snap_and_load, restart, from_file)}
 
 
 def main():
