@@ -13,8 +13,6 @@
 #include "virtio/limiter.h"
 #include "virtio/vdev.h"
 
-#define PMEM_F_SHMEM_REGION (1ULL << 0)
-
 struct pmem {
 	struct vdev d;
 	gpa_t base;
@@ -179,12 +177,11 @@ int pmem_new(struct vdev **ret, const struct gmem *mem, struct loop *loop, const
 	limiter_init(&dev->limit, limit ? limit : &none, time_now_ns(CLOCK_MONOTONIC));
 	dev->timer.fire = fire;
 	dev->timer.arg = dev;
-	r = vdev_init(&dev->d, &pmem_ops, name, mem, loop, PMEM_F_SHMEM_REGION, 1, e);
+	r = vdev_init(&dev->d, &pmem_ops, name, mem, loop, 0, 1, e);
 	if (r < 0) {
 		pmem_free(&dev->d);
 		return r;
 	}
-	dev->d.shm[0] = (struct vdev_shm){ dev->base, dev->size };
 	*ret = &dev->d;
 	return 0;
 }

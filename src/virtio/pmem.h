@@ -3,7 +3,7 @@
  * pmem.h - persistent memory: a file that the guest maps, and a queue to have it written back
  *
  * The board makes the region (gmem_add_file(), not ram, shared unless read-only) and gives it to the engine; the device tells the
- * guest where it is and flushes. A flush blocks the machine's loop for as long as the disk takes.
+ * guest where it is (start and size in the configuration, which every transport has; no shared memory region) and flushes. A flush blocks the machine's loop for as long as the disk takes.
  *
  * Spec: virtio 1.2 §5.19
  */

@@ -19,5 +19,5 @@ static struct vdev *make(struct driver *t)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	return driver_fuzz(make, 1, data, size);
+	return driver_fuzz(make, 0, data, size);
 }
