@@ -74,7 +74,7 @@ struct mmds_net {
 
 static void conn_reset(struct conn *c)
 {
-	if (c->tcp.state != TCP_FREE)
+	if (c->tcp.state != TCPS_FREE)
 		c->net->n.connections_destroyed++;
 	buf_fini(&c->response);
 	c->tcp = (struct tcp){ 0 };
@@ -179,7 +179,7 @@ static struct conn *conn_new(struct mmds_net *n, nsec_t now)
 	for (unsigned i = 0; i < MMDS_CONNECTIONS_MAX; i++) {
 		struct conn *c = &n->conn[i];
 
-		if (c->tcp.state == TCP_FREE)
+		if (c->tcp.state == TCPS_FREE)
 			return c;
 		if (c->response.len == 0 && now - c->tcp.heard > IDLE_NS &&
 		    (!idle || c->tcp.heard < idle->tcp.heard))
@@ -202,7 +202,7 @@ static void input(struct mmds_net *n, const struct tcp_seg *s)
 		if (!tcp_is_for(&c->tcp, s))
 			continue;
 		tcp_input(&c->tcp, s, now);
-		if (c->tcp.state == TCP_DEAD)
+		if (c->tcp.state == TCPS_DEAD)
 			conn_reset(c);
 		return;
 	}
@@ -296,10 +296,10 @@ static long next_frame(struct mmds_net *n, const struct iovec *iov, unsigned n_i
 	for (unsigned i = 0; i < MMDS_CONNECTIONS_MAX && r == 0; i++) {
 		struct conn *c = &n->conn[(n->turn + i) % MMDS_CONNECTIONS_MAX];
 
-		if (c->tcp.state == TCP_FREE)
+		if (c->tcp.state == TCPS_FREE)
 			continue;
 		r = tcp_output(&c->tcp, &n->wire, iov, n_iov, now);
-		if (c->tcp.state == TCP_DEAD)
+		if (c->tcp.state == TCPS_DEAD)
 			conn_reset(c);
 	}
 	n->turn = (n->turn + 1) % MMDS_CONNECTIONS_MAX;
@@ -327,7 +327,7 @@ static void on_tick(void *arg)
 
 	for (unsigned i = 0; i < MMDS_CONNECTIONS_MAX; i++) {
 		some |= tcp_tick(&n->conn[i].tcp, now);
-		live |= n->conn[i].tcp.state != TCP_FREE;
+		live |= n->conn[i].tcp.state != TCPS_FREE;
 	}
 	if (live)
 		loop_timer_set(n->loop, &n->tick, TICK_NS);
@@ -362,7 +362,7 @@ int mmds_net_new(struct mmds_net **ret_n, struct mmds *m, struct loop *loop, voi
 void mmds_net_reset(struct mmds_net *n)
 {
 	for (unsigned i = 0; i < MMDS_CONNECTIONS_MAX; i++)
-		if (n->conn[i].tcp.state != TCP_FREE)
+		if (n->conn[i].tcp.state != TCPS_FREE)
 			conn_reset(&n->conn[i]);
 	n->n_refusals = 0;
 	n->arp = false;

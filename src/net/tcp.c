@@ -93,7 +93,7 @@ static void take_syn(struct tcp *t, const struct tcp_seg *s)
 void tcp_accept(struct tcp *t, const struct tcp_app *app, const struct tcp_seg *s, uint32_t isn, nsec_t now)
 {
 	*t = (struct tcp){ .app = app,
-			   .state = TCP_SYN_IN,
+			   .state = TCPS_SYN_IN,
 			   .guest = s->src,
 			   .ours = s->dst,
 			   .gport = s->sport,
@@ -108,22 +108,22 @@ void tcp_accept(struct tcp *t, const struct tcp_app *app, const struct tcp_seg *
 
 void tcp_answer(struct tcp *t)
 {
-	if (t->state == TCP_SYN_IN)
-		t->state = TCP_SYN_RCVD;
+	if (t->state == TCPS_SYN_IN)
+		t->state = TCPS_SYN_RCVD;
 }
 
 void tcp_open(struct tcp *t, const struct tcp_app *app, uint32_t isn, nsec_t now)
 {
 	t->app = app;
-	t->state = TCP_SYN_SENT;
+	t->state = TCPS_SYN_SENT;
 	t->snd_una = t->snd_nxt = t->snd_top = isn;
 	t->heard = now;
 }
 
 void tcp_abort(struct tcp *t)
 {
-	if (t->state != TCP_FREE && t->state != TCP_DEAD)
-		t->state = TCP_RESET;
+	if (t->state != TCPS_FREE && t->state != TCPS_DEAD)
+		t->state = TCPS_RESET;
 }
 
 void tcp_more(struct tcp *t)
@@ -201,14 +201,14 @@ static void input_syn_sent(struct tcp *t, const struct tcp_seg *s)
 		return; /* of a former life; our SYN goes out again */
 	if (s->flags & TCP_RST) {
 		if (s->flags & TCP_ACK)
-			t->state = TCP_DEAD;
+			t->state = TCPS_DEAD;
 		return;
 	}
 	if ((s->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK))
 		return;
 	take_syn(t, s);
 	t->snd_una = t->snd_nxt = t->snd_top = s->ack;
-	t->state = TCP_UP;
+	t->state = TCPS_UP;
 	t->ack_now = t->more = true;
 	t->resend_at = 0;
 	if (t->app->up)
@@ -218,21 +218,21 @@ static void input_syn_sent(struct tcp *t, const struct tcp_seg *s)
 void tcp_input(struct tcp *t, const struct tcp_seg *s, nsec_t now)
 {
 	t->heard = now;
-	if (t->state == TCP_SYN_SENT) {
+	if (t->state == TCPS_SYN_SENT) {
 		input_syn_sent(t, s);
 		return;
 	}
-	if (t->state == TCP_RESET || t->state == TCP_DEAD)
+	if (t->state == TCPS_RESET || t->state == TCPS_DEAD)
 		return;
 	if (s->flags & TCP_RST) { /* Spec: RFC 9293 §3.5.3: only where a byte would be taken */
 		if (s->seq == t->rcv_nxt || (before(t->rcv_nxt, s->seq) && before(s->seq, t->rcv_adv)))
-			t->state = TCP_DEAD;
+			t->state = TCPS_DEAD;
 		return;
 	}
-	if (t->state == TCP_SYN_IN) /* not answered yet: the same SYN again */
+	if (t->state == TCPS_SYN_IN) /* not answered yet: the same SYN again */
 		return;
 	if (s->flags & TCP_SYN) { /* ours was lost; in UP: only an acknowledgement, as RFC 5961 §4 */
-		if (t->state == TCP_SYN_RCVD)
+		if (t->state == TCPS_SYN_RCVD)
 			t->snd_nxt = t->snd_una;
 		else
 			t->ack_now = true;
@@ -240,19 +240,19 @@ void tcp_input(struct tcp *t, const struct tcp_seg *s, nsec_t now)
 	}
 	if (!(s->flags & TCP_ACK))
 		return;
-	if (t->state == TCP_SYN_RCVD) {
+	if (t->state == TCPS_SYN_RCVD) {
 		if (s->ack != t->snd_una + 1 || t->snd_top != s->ack)
 			return;
 		t->snd_una = t->snd_nxt = s->ack;
 		t->snd_wnd = s->window << t->snd_scale;
 		t->resend_at = 0;
-		t->state = TCP_UP;
+		t->state = TCPS_UP;
 		t->more = true;
 		if (t->app->up)
 			t->app->up(t);
 	}
 	take_ack(t, s, now);
-	if (t->state == TCP_UP)
+	if (t->state == TCPS_UP)
 		take_data(t, s);
 }
 
@@ -462,7 +462,7 @@ static long output_up(struct tcp *t, const struct tcp_wire *w, const struct iove
 		r = data(t, w, iov, n, max, now);
 		if (r != 0)
 			return r;
-		if (t->state == TCP_RESET)
+		if (t->state == TCPS_RESET)
 			return tcp_output(t, w, iov, n, now);
 	}
 	if (t->fin_out && !t->more && !t->fin_sent) {
@@ -476,7 +476,7 @@ static long output_up(struct tcp *t, const struct tcp_wire *w, const struct iove
 		return bare(&f, t->mac, w, iov, n);
 	}
 	if (t->fin_in && t->fin_sent && t->snd_una == t->snd_top)
-		t->state = TCP_DEAD;
+		t->state = TCPS_DEAD;
 	return 0;
 }
 
@@ -485,31 +485,31 @@ long tcp_output(struct tcp *t, const struct tcp_wire *w, const struct iovec *iov
 	struct frame f;
 
 	switch (t->state) {
-	case TCP_RESET:
+	case TCPS_RESET:
 		f = frame_of(t, t->snd_nxt, TCP_RST | TCP_ACK);
-		t->state = TCP_DEAD;
+		t->state = TCPS_DEAD;
 		return bare(&f, t->mac, w, iov, n);
-	case TCP_SYN_RCVD:
-	case TCP_SYN_SENT:
+	case TCPS_SYN_RCVD:
+	case TCPS_SYN_SENT:
 		if (t->snd_nxt != t->snd_una)
 			return 0;
-		f = frame_of(t, t->snd_nxt, t->state == TCP_SYN_RCVD ? TCP_SYN | TCP_ACK : TCP_SYN);
+		f = frame_of(t, t->snd_nxt, t->state == TCPS_SYN_RCVD ? TCP_SYN | TCP_ACK : TCP_SYN);
 		sent(t, 1, now);
 		return bare(&f, t->mac, w, iov, n);
-	case TCP_UP: return output_up(t, w, iov, n, now);
+	case TCPS_UP: return output_up(t, w, iov, n, now);
 	default: return 0;
 	}
 }
 
 bool tcp_tick(struct tcp *t, nsec_t now)
 {
-	if (t->state == TCP_FREE || t->state == TCP_DEAD)
+	if (t->state == TCPS_FREE || t->state == TCPS_DEAD)
 		return false;
-	if (t->state == TCP_UP && (t->fin_in || t->fin_sent) && now - t->heard > TCP_CLOSE_NS) {
+	if (t->state == TCPS_UP && (t->fin_in || t->fin_sent) && now - t->heard > TCP_CLOSE_NS) {
 		tcp_abort(t);
 		return true;
 	}
-	if (t->state == TCP_UP && t->snd_wnd == 0 && t->more && t->snd_nxt == t->snd_una &&
+	if (t->state == TCPS_UP && t->snd_wnd == 0 && t->more && t->snd_nxt == t->snd_una &&
 	    t->resend_at == 0) {
 		t->probe = true;
 		return true;

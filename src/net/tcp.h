@@ -42,14 +42,14 @@ enum {
 #define TCP_CLOSE_NS (60 * NSEC_PER_SEC)   /* a connection half closed that says nothing */
 
 enum tcp_state {
-	TCP_FREE,
-	TCP_SYN_IN,
-	TCP_SYN_RCVD,
-	TCP_SYN_SENT,
-	TCP_UP,
-	TCP_RESET,
-	TCP_DEAD,
-	TCP_STATE_COUNT
+	TCPS_FREE,
+	TCPS_SYN_IN,
+	TCPS_SYN_RCVD,
+	TCPS_SYN_SENT,
+	TCPS_UP,
+	TCPS_RESET,
+	TCPS_DEAD,
+	TCPS_STATE_COUNT
 };
 
 struct tcp;
@@ -122,7 +122,7 @@ void tcp_abort(struct tcp *t); /* with RST; also SYN_IN: no */
 void tcp_more(struct tcp *t);
 static inline bool tcp_is_for(const struct tcp *t, const struct tcp_seg *s)
 {
-	return t->state != TCP_FREE && t->gport == s->sport && t->oport == s->dport && t->guest == s->src &&
+	return t->state != TCPS_FREE && t->gport == s->sport && t->oport == s->dport && t->guest == s->src &&
 	       t->ours == s->dst;
 }
 
