@@ -135,6 +135,6 @@ int guest_main(void)
 	write_and_back();
 	print("beyond the end: status %u\n", one(T_IN, sectors, data[0], SECTOR));
 	print("unknown request: status %u\n", one(77, 0, data[0], SECTOR));
-	print("interrupts %s\n", v.irqs > 0 ? "came" : "did not come");
+	print("interrupts %s\n", virtio_irqs(&v) ? "came" : "did not come");
 	return 0;
 }

@@ -36,6 +36,6 @@ int guest_main(void)
 	print("%s\n", memcmp(a, b, BYTES) != 0 ? "different" : "the same");
 	for (int i = 0; i < ROUNDS; i++)
 		n += get(a) > 0;
-	print("%u more, interrupts %s\n", n, v.irqs > 0 ? "came" : "did not come");
+	print("%u more, interrupts %s\n", n, virtio_irqs(&v) ? "came" : "did not come");
 	return 0;
 }

@@ -347,3 +347,12 @@ uint16_t virtq_wait(struct virtq *q, uint32_t *ret_len)
 	}
 	return id;
 }
+
+bool virtio_irqs(const struct virtio *v)
+{
+	irq_on();
+	for (int i = 0; i < 1000 && v->irqs == 0; i++)
+		relax();
+	irq_off();
+	return v->irqs > 0;
+}

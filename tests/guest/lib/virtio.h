@@ -92,6 +92,8 @@ uint64_t virtio_config64(const struct virtio *v, unsigned at);
 uint16_t virtq_add(struct virtq *q, const struct virtq_buf *buf, unsigned n);
 void virtq_kick(struct virtq *q);
 bool virtq_take(struct virtq *q, uint16_t *ret_id, uint32_t *ret_len);
+/* virtio_irqs() - have any come? Those that are under way are let in first. */
+bool virtio_irqs(const struct virtio *v);
 /* virtq_wait() - sleep until the device gives one back */
 uint16_t virtq_wait(struct virtq *q, uint32_t *ret_len);
 
