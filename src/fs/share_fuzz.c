@@ -168,7 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						.squash = config & 2,
 						.xattr_all = config & 4,
 						.cache = (config >> 3) % SHARE_CACHE_COUNT,
-						.max_nodes = config & 128 ? 8 : 0 });
+						.max_nodes = config & 128 ? 8 : 64 });
 	fd = openat(c.dirfd, "outside/secret", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	BUG_ON(fd < 0 || write(fd, "secret", 6) != 6 || fchmod(fd, 0600) < 0);
 	close(fd);

@@ -23,12 +23,13 @@ static uint64_t id_of(const struct share *s, const struct share_node *n)
 
 struct share_node *share__node(struct share *s, uint64_t id)
 {
-	uint64_t at = (id & UINT32_MAX) - FUSE_ROOT_ID;
-	struct share_node *n = &s->node[at];
+	uint64_t at = (id & UINT32_MAX) - FUSE_ROOT_ID; /* of 0: beyond any table */
+	struct share_node *n;
 
-	if (at >= s->nodes_high || n->fd < 0 || n->gen != id >> 32)
+	if (at >= s->nodes_high)
 		return NULL;
-	return n;
+	n = &s->node[at];
+	return n->fd < 0 || n->gen != id >> 32 ? NULL : n;
 }
 
 struct share_node *share__dir(struct share *s, uint64_t id, int *ret_rc)
