@@ -46,6 +46,7 @@ enum {
 
 enum {
 	BATCH_BYTES = 256 << 10, /* moved in a row before other devices get their turn */
+	CHAIN_COST = 64,         /* bytes that a chain counts for beside its own: an empty one is not free */
 	IOV_AT_ONCE = 64,
 	CONSOLE_RECORD_VERSION = 1,
 };
@@ -168,7 +169,7 @@ static int tx_serve(struct console *k)
 	if (k->out.source.fd >= 0)
 		return 0; /* it takes nothing now; its callback goes on */
 	while ((r = vq_pop(q, &k->chain)) > 0) {
-		moved += k->chain.in_left;
+		moved += k->chain.in_left + CHAIN_COST;
 		room = chain_out(k);
 		if (!room) {
 			vq_undo(q, &k->chain);
@@ -241,7 +242,7 @@ static int rx_serve(struct console *k)
 		r = vq_push(q, &k->chain);
 		if (r < 0)
 			break;
-		moved += (uint32_t)n;
+		moved += (uint32_t)n + CHAIN_COST;
 		if (moved >= BATCH_BYTES) {
 			vdev_kick(&k->d, RX);
 			break;
