@@ -72,17 +72,17 @@ static int drives_add(struct machine *m, struct err *e)
 
 /* --- persistent memory ------------------------------------------------------------------------------------------- */
 
-static gpa_t memory_end(const struct machine *m)
+gpa_t machine__memory_next(const struct machine *m, uint64_t align)
 {
 	const struct gmem_region *last = &m->mem.region[m->mem.n - 1]; /* they are in order */
 	gpa_t end = last->base + last->size;
 
-	return end < BOARD_HIGH_RAM ? BOARD_HIGH_RAM : end;
+	return ALIGN_UP(end < BOARD_HIGH_RAM ? BOARD_HIGH_RAM : end, align);
 }
 
 static int pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
 {
-	gpa_t base = ALIGN_UP(memory_end(m), (gpa_t)PMEM_ALIGN);
+	gpa_t base = machine__memory_next(m, PMEM_ALIGN);
 	char name[VDEV_NAME_MAX + 1];
 	struct vdev *v;
 	struct stat st;
@@ -230,8 +230,6 @@ static int missing(struct machine *m, struct err *e)
 		bool wanted;
 		const char *what;
 	} kind[] = {
-		{ c->balloon.on, "the balloon" },
-		{ c->memhp.on, "memory hot-plug" },
 		{ c->pci, "devices on PCI" },
 	};
 
@@ -243,11 +241,19 @@ static int missing(struct machine *m, struct err *e)
 
 int machine__kinds_add(struct machine *m, struct err *e)
 {
-	static int (*const add[])(struct machine *, struct err *) = { missing,     drives_add, pmems_add,
-								      nets_add,    shares_add, rng_add,
-								      console_add, vsock_add };
+	static int (*const add[])(struct machine *, struct err *) = { missing,
+								      drives_add,
+								      pmems_add,
+								      nets_add,
+								      shares_add,
+								      machine__balloon_add,
+								      machine__memhp_add,
+								      rng_add,
+								      console_add,
+								      vsock_add };
 	int r = 0;
 
+	m->hotplug_base = machine__memory_next(m, BOARD_PAGE);
 	for (size_t i = 0; i < sizeof(add) / sizeof(add[0]) && r == 0; i++)
 		r = add[i](m, e);
 	return r;

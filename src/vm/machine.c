@@ -144,6 +144,7 @@ static int boot(struct machine *m, struct x86_state *s, struct err *e)
 		.reset_port = BOARD_PORT_RESET,
 		.reset_value = BOARD_RESET_VALUE,
 		.sleep_port = BOARD_PORT_SLEEP,
+		.hotplug_base = m->hotplug_base,
 	};
 	int r;
 

@@ -24,16 +24,6 @@ static int not_yet(struct err *e, const char *what)
 	}
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
-REFUSE(machine_balloon_set, "changing the balloon", struct machine *m, uint32_t mib)
-REFUSE(machine_balloon_stats, "statistics of the balloon", struct machine *m,
-       struct machine_balloon_stats *ret_s)
-REFUSE(machine_balloon_interval, "statistics of the balloon", struct machine *m, uint16_t seconds)
-REFUSE(machine_balloon_hint, "free page hinting", struct machine *m, bool start, bool ack)
-REFUSE(machine_balloon_hint_status, "free page hinting", struct machine *m, uint32_t *ret_host,
-       uint32_t *ret_guest)
-REFUSE(machine_memhp_request, "memory hot-plug", struct machine *m, uint32_t mib)
-REFUSE(machine_memhp_status, "memory hot-plug", struct machine *m, uint32_t *ret_plugged_mib,
-       uint32_t *ret_requested_mib)
 REFUSE(machine_drive_add, "hot-plug of drives", struct machine *m, struct machine_drive *d)
 REFUSE(machine_net_add, "hot-plug of cards", struct machine *m, struct machine_net *n)
 REFUSE(machine_pmem_add, "hot-plug of pmem devices", struct machine *m, struct machine_pmem *p)

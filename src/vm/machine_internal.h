@@ -56,6 +56,7 @@ struct machine {
 	nsec_t made_wall, made_cpu; /* when machine_new() began: monotonic, processor time */
 
 	struct gmem mem;
+	gpa_t hotplug_base; /* where the memory that devices add begins; the guest's memory map ends there */
 	const struct machine_source *source; /* borrowed; NULL: memory is fresh */
 	struct engine_vm *vm;                /* owned */
 	struct bus ports, mmio;
@@ -139,5 +140,9 @@ int machine__plug(struct machine *m, struct vdev *d, const char *id, struct err 
 /* kinds.c - what each kind of device is made of, and how it is changed while it runs */
 int machine__kinds_add(struct machine *m, struct err *e);
 int machine__kinds_start(struct machine *m, struct err *e);
+/* machine__memory_next() - the first place behind all memory, at 4 GiB or above, that is a multiple of @align. */
+gpa_t machine__memory_next(const struct machine *m, uint64_t align);
+int machine__balloon_add(struct machine *m, struct err *e); /* kinds_memory.c */
+int machine__memhp_add(struct machine *m, struct err *e);
 
 #endif

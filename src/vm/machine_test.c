@@ -302,6 +302,42 @@ static void test_the_board_and_the_devices_survive_a_snapshot(void **state)
 	buf_fini(&saved);
 }
 
+static void test_devices_of_memory_lie_behind_it_and_are_changed_while_it_runs(void **state)
+{
+	struct machine_balloon_stats stats;
+	const struct limiter_config limit = { .bytes = { .size = 1000, .refill_ms = 100 } };
+	uint32_t plugged = 1, requested = 1;
+	struct world w;
+
+	(void)state;
+	world_open(&w, counting, sizeof(counting));
+	w.c.balloon = (struct machine_balloon){ .on = true, .mib = 1 };
+	w.c.memhp = (struct machine_memhp){ .on = true, .total_mib = 256, .slot_mib = 128, .block_mib = 2 };
+	w.c.pmem = calloc(1, sizeof(*w.c.pmem));
+	assert_non_null(w.c.pmem);
+	w.c.n_pmems = 1;
+	w.c.pmem[0] = (struct machine_pmem){ .id = "p", .file.fd = memfd_create("pmem", MFD_CLOEXEC) };
+	assert_int_equal(ftruncate(w.c.pmem[0].file.fd, 5000), 0); /* the region is rounded up to 2 MiB */
+	world_make(&w);
+	assert_int_equal(w.m->mem.n, 3);
+	assert_true(w.m->mem.region[1].base == BOARD_HIGH_RAM && !w.m->mem.region[1].ram);
+	assert_int_equal(w.m->mem.region[1].size, 2 << 20);
+	assert_true(w.m->mem.region[2].base == BOARD_HIGH_RAM + (128 << 20) && w.m->mem.region[2].ram);
+	assert_return_code(machine_start(w.m, &w.e), 0);
+	assert_return_code(machine_balloon_stats(w.m, &stats, &w.e), 0);
+	assert_int_equal(stats.target_pages, 256);
+	assert_return_code(machine_memhp_status(w.m, &plugged, &requested, &w.e), 0);
+	assert_int_equal(plugged + requested, 0);
+	assert_true(machine_memhp_request(w.m, 3, &w.e) < 0); /* no whole block; and the driver is not up */
+	assert_return_code(machine_pmem_limit(w.m, "p", &limit, &w.e), 0);
+	assert_int_equal(machine_config_of(w.m)->pmem[0].limit.bytes.size, 1000);
+	assert_int_equal(machine_pmem_limit(w.m, "q", &limit, &w.e), -ENOENT);
+	assert_string_equal(w.e.text, "pmem device 'q': there is none");
+	assert_int_equal(machine_drive_limit(w.m, "d", &limit, &w.e), -ENOENT);
+	assert_int_equal(machine_net_limit(w.m, "n", &limit, NULL, &w.e), -ENOENT);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_configurations_that_make_no_sense_are_refused_in_words),
 		cmocka_unit_test(test_ctrl_alt_del_reaches_the_guest_and_says_when_it_does_not),
 		cmocka_unit_test(test_the_board_and_the_devices_survive_a_snapshot),
+		cmocka_unit_test(test_devices_of_memory_lie_behind_it_and_are_changed_while_it_runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
