@@ -122,6 +122,9 @@ $(B)/gen/syscalls.h: tools/syscalls $(LIBSRC)
 	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(B)/obj/vm/jail.o: $(B)/gen/syscalls.h
 
+# Else the linker takes "root" for the end of somebody else's "open the root", far from what uses it: a window of pages more, and more.
+$(HOT): EXTRA += -fno-merge-constants
+
 # before libc is up: nothing that needs it
 $(B)/obj/cmd/entry.o: EXTRA += -O2 -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns
 
