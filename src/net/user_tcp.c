@@ -180,7 +180,8 @@ static void consume(struct tcp_flow *t)
 static void app_acked(struct tcp *tcp, size_t len)
 {
 	struct tcp_flow *t = flow_of(tcp);
-	bool all = tcp->snd_top - tcp->snd_una == len;
+	/* Our FIN counts among what is in flight. A socket that is closed with bytes unread resets its peer. */
+	bool all = tcp->snd_top - tcp->snd_una - len <= tcp->fin_ever;
 
 	t->acked += len;
 	if (all || t->acked >= CONSUME_BYTES)
