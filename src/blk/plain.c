@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* plain.c - blocking input and output on a file or block device, and the arithmetic of segments */
+/* syscalls(device): preadv pwritev pread64 pwrite64 fdatasync fsync fallocate ftruncate lseek copy_file_range */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>

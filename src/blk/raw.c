@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* raw.c - a file or block device whose bytes are the disk's */
+/* syscalls(device): newfstatat[3]=AT_EMPTY_PATH */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -16,6 +16,8 @@
 #include "sys/file.h"
 #include "vm/machine.h"
 
+enum { JAIL_NOBODY = 65534 };
+
 #define OPT(member) offsetof(struct vm_opts, member)
 const struct opt vm_config_opts[] = {
 	{ "kernel", 'k', OPT_STRING, OPT(kernel), "FILE", "Kernel to boot: ELF, bzImage or multiboot",
@@ -39,6 +41,8 @@ const struct opt vm_config_opts[] = {
 	  "Sockets between host and guest: the guest's number, 3 or more, and the host's Unix socket", NULL },
 	{ "balloon", 0, OPT_STRING, OPT(balloon), "MIB", "A balloon device that holds so much of the memory",
 	  NULL },
+	{ "no-jail", 0, OPT_FLAG, OPT(no_jail), NULL,
+	  "Keep what the process may do: for whoever debugs hull itself", NULL },
 	{ "rng", 0, OPT_FLAG, OPT(rng), NULL, "A source of random numbers for the guest", NULL },
 	{ "virtio-console", 0, OPT_FLAG, OPT(virtio_console), NULL, "A virtio console beside the serial port",
 	  NULL },
@@ -238,6 +242,7 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 	c->pages = GMEM_PAGES_SMALL;
 	c->rng = o->rng;
 	c->console = o->virtio_console;
+	c->jail = (struct machine_jail){ .on = !o->no_jail, .uid = JAIL_NOBODY, .gid = JAIL_NOBODY };
 	c->rtc = c->vmgenid = c->pvpanic = c->debug_exit = true;
 	r = copy_text(&c->cmdline, o->cmdline, e);
 	if (r == 0)

@@ -16,7 +16,7 @@ struct vm_opts {
 	struct strv disk, net, share;
 	int64_t memory; /* bytes */
 	int cpus;
-	bool rng, virtio_console;
+	bool rng, virtio_console, no_jail;
 };
 
 extern const struct opt vm_config_opts[];

@@ -15,9 +15,10 @@
 #include "cmd/vm_config.h"
 #include "cmd/vm_terminal.h"
 #include "io/loop.h"
+#include "sys/file.h"
 #include "vm/machine.h"
 
-enum { STATUS_ERROR = 125, STATUS_GUEST_FAILED = 1 };
+enum { STATUS_ERROR = 125, STATUS_GUEST_FAILED = 1, INHERITED_MAX = 256 };
 
 struct vm_run { /* what the loop's callbacks share */
 	struct loop loop;
@@ -111,8 +112,13 @@ static int vm_loop(struct vm_run *v, struct machine_config *c, struct err *e)
 	return r < 0 ? r : v->status;
 }
 
+/*
+ * run_main() - descriptors that came from our parent by accident are closed before a guest could get at them, but not before
+ * "--disk /dev/fd/5" has been opened.
+ */
 static int run_main(void *opts, int argc, char **argv, struct err *e)
 {
+	int inherited[INHERITED_MAX], n_inherited = fd_list(inherited, INHERITED_MAX);
 	struct vm_run v = { .loop.epfd = -1, .signal_fd = -1, .e = e };
 	struct machine_config c;
 	int r;
@@ -121,6 +127,8 @@ static int run_main(void *opts, int argc, char **argv, struct err *e)
 	(void)argv;
 	machine_config_defaults(&c);
 	r = vm_config_read(&c, opts, e);
+	for (int i = 0; i < n_inherited; i++)
+		close(inherited[i]);
 	if (r == 0)
 		r = loop_init(&v.loop);
 	if (r == 0)

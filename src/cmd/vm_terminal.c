@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* syscalls(loop): ioctl[1]=TCGETS,TCSETS,TCSETSW,TCSETSF */
 #include "cmd/vm_terminal.h"
 
 #include <errno.h>

@@ -12,6 +12,8 @@
  *
  * Dirty bits are set by any thread (devices, requests) and taken by one: relaxed atomics are enough, because the taker
  * looks only while the machine is paused, and pausing orders both sides.
+ *
+ * syscalls(device): fallocate madvise
  */
 #include "mem/gmem.h"
 

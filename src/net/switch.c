@@ -24,6 +24,8 @@
  * dropped until it takes some again.
  *
  * States of a peer: free (fd -1) -> up (connected or accepted) -> free (end of file, error)
+ *
+ * syscalls(device): accept4 sendmsg recvmsg getsockopt[2]=SO_PEERCRED epoll_ctl shutdown
  */
 #include <dirent.h>
 #include <linux/if_tun.h>

@@ -5,6 +5,7 @@
  * The kernel does all the work: it splits, sums and checks by the virtio_net_hdr. The descriptor is watched edge-triggered,
  * so that frames which wait for a guest's buffers do not keep the loop awake.
  */
+/* syscalls(device): readv writev ioctl[1]=TUNSETOFFLOAD epoll_ctl */
 #include <linux/if_tun.h>
 #include <stdlib.h>
 #include <string.h>

@@ -377,3 +377,19 @@ int fd_fill_stdio(void)
 	}
 	return 0;
 }
+
+int fd_list(int *ret_fd, int max)
+{
+	DIR *d = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	uint64_t fd;
+	int n = 0;
+
+	if (!d)
+		return -errno;
+	while (n < max && (entry = readdir(d)))
+		if (str_to_u64(entry->d_name, &fd) == 0 && fd > 2 && (int)fd != dirfd(d))
+			ret_fd[n++] = (int)fd;
+	closedir(d);
+	return n;
+}

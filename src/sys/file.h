@@ -60,6 +60,8 @@ const char *fd_path(int fd, char *dst);
 /* fd_cloexec_from() - mark every descriptor >= @first close-on-exec (close_range(2)); fd_close_from() closes them. */
 int fd_cloexec_from(int first);
 int fd_close_from(int first);
+/* fd_list() - those open from 3 on, at most @max. Return: how many; -errno. */
+int fd_list(int *ret_fd, int max);
 int fd_dup_to(int fd, int target, bool cloexec); /* dup3, also when fd == target */
 
 /* fd_fill_stdio() - /dev/null for each of 0, 1, 2 that the caller left closed: else the next thing opened is somebody's stdin. */

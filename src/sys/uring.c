@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* syscalls(device): io_uring_enter */
 #include "sys/uring.h"
 
 #include <errno.h>

@@ -13,7 +13,7 @@
  *
  * The loop's sources are touched in its own thread only: by serve(), by their own callbacks, and by new() and free().
  *
- * syscalls(loop): readv writev preadv2 pwritev2 epoll_ctl
+ * syscalls(device): readv writev preadv2 pwritev2 epoll_ctl
  */
 #include "virtio/console.h"
 

@@ -14,7 +14,7 @@
  *
  * Reset and pause wait until nothing is under way. The loop's source and timer are touched in its own thread only.
  *
- * syscalls(loop): preadv pwritev fdatasync fallocate io_uring_enter epoll_ctl ftruncate mmap munmap madvise memfd_create close
+ * syscalls(device): preadv pwritev fdatasync fallocate io_uring_enter epoll_ctl ftruncate memfd_create
  */
 #include "virtio/vblk.h"
 

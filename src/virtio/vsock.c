@@ -428,8 +428,6 @@ static int config_check(const struct vsock_config *c, struct err *e)
 	if (!*c->name || strchr(c->name, '/') || strlen(c->name) > VSOCK_NAME_MAX)
 		return err_set(e, EINVAL, "vsock: socket name '%s', want 1 to %u bytes without '/'", c->name,
 			       VSOCK_NAME_MAX);
-	if (c->jail_dir && strlen(c->jail_dir) > VSOCK_DIR_MAX)
-		return err_set(e, EINVAL, "vsock: directory '%s' is too long", c->jail_dir);
 	return 0;
 }
 
@@ -465,7 +463,6 @@ int vsock_new(struct vdev **ret_d, const struct vsock_config *c, const struct gm
 		return err_sys(e, ENOMEM, "vsock");
 	v->cid = c->cid;
 	v->dirfd = v->listen_fd = v->epfd = v->timer_fd = v->source.fd = -1;
-	str_copy(v->jail_dir, sizeof(v->jail_dir), c->jail_dir ? c->jail_dir : "");
 	str_copy(v->name, sizeof(v->name), c->name);
 	r = vsock_make(v, c, mem, loop, e);
 	if (r < 0) {

@@ -36,8 +36,10 @@ struct vsock_config {
 	uint64_t cid;     /* the guest's, >= VSOCK_CID_MIN, below 2^32 - 1 */
 	int dirfd;        /* directory of the sockets; borrowed, duplicated; AT_FDCWD: the current one */
 	const char *name; /* of the listening socket in @dirfd, without '/'; borrowed */
-	/* Where that directory will be when the guest runs, if the process is jailed by then: "/vsock". Borrowed; NULL: no jail. */
-	const char *jail_dir;
+	/* How the guest's connections get to "@name_PORT" when the process will be jailed by then, and who removes the listening socket at
+	 * the end: @connect's owner. NULL: by @dirfd, and the device itself. Return of connect(): a non-blocking stream socket, -errno. */
+	int (*connect)(void *arg, uint32_t port);
+	void *arg;
 };
 
 /**
@@ -47,5 +49,8 @@ struct vsock_config {
  */
 int vsock_new(struct vdev **ret_d, const struct vsock_config *c, const struct gmem *mem, struct loop *loop,
 	      struct err *e);
+
+/* vsock_connect_at() - to the socket "@name_@port" in @dirfd, which is no symlink. Return: a non-blocking stream socket, -errno. */
+int vsock_connect_at(int dirfd, const char *name, uint32_t port);
 
 #endif

@@ -7,8 +7,7 @@
  * resets the device, without touching the loop. Connections are watched edge-triggered: one epoll_ctl(2) for each, and a
  * connection remembers that it is readable until a read says otherwise.
  *
- * syscalls(sockets): epoll_ctl epoll_pwait accept4 recvmsg recvfrom sendmsg shutdown openat2 newfstatat connect
- *	socket[0]=AF_UNIX timerfd_settime unlinkat
+ * syscalls(sockets): epoll_ctl epoll_pwait accept4 recvmsg recvfrom sendmsg shutdown timerfd_settime
  */
 #include <errno.h>
 #include <linux/openat2.h>
@@ -148,32 +147,32 @@ static int connect_file(int file)
 	return sock_connect_at(AT_FDCWD, fd_path(file, path), SOCK_STREAM | SOCK_NONBLOCK);
 }
 
-int vsock__host_connect(const struct vsock *v, uint32_t port)
+int vsock_connect_at(int dirfd, const char *name, uint32_t port)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
-	char name[VSOCK_NAME_MAX + 12], path[VSOCK_DIR_MAX + sizeof(name) + 1];
+	char full[VSOCK_NAME_MAX + 12];
 	auto_close int file = -1;
 	struct stat st;
 	int r;
 
-	str_format(name, sizeof(name), "%s_%u", v->name, port);
+	if (str_format(full, sizeof(full), "%s_%u", name, port) >= sizeof(full))
+		return -ENAMETOOLONG;
 	/* the file first: a symlink that somebody put there must not choose where the guest gets to */
-	file = (int)SYS4(SYS_openat2, v->dirfd, name, &how, sizeof(how));
+	file = (int)SYS4(SYS_openat2, dirfd, full, &how, sizeof(how));
 	if (file < 0)
 		return file;
 	r = file_fstatat(file, "", &st, AT_EMPTY_PATH);
 	if (r < 0)
 		return r;
-	if (!S_ISSOCK(st.st_mode))
-		return -ENOTSOCK;
-	if (!*v->jail_dir)
-		return connect_file(file);
-	/* no /proc in a jail; but in a root that holds nothing but such directories a symlink leads nowhere else */
-	str_format(path, sizeof(path), "%s/%s", v->jail_dir, name);
-	return sock_connect_at(AT_FDCWD, path, SOCK_STREAM | SOCK_NONBLOCK);
+	return S_ISSOCK(st.st_mode) ? connect_file(file) : -ENOTSOCK;
+}
+
+int vsock__host_connect(const struct vsock *v, uint32_t port)
+{
+	return v->connect ? v->connect(v->connect_arg, port) : vsock_connect_at(v->dirfd, v->name, port);
 }
 
 /* --- what the host's side has for us --------------------------------------------------------------------- */
@@ -233,6 +232,12 @@ static int listen_open(struct vsock *v, struct err *e)
 	r = file_fstatat(v->dirfd, v->name, &st, AT_SYMLINK_NOFOLLOW);
 	if (r < 0)
 		return err_sys(e, -r, "vsock: socket '%s'", v->name);
+	if (v->connect) {
+		if (v->dirfd != AT_FDCWD)
+			fd_close(&v->dirfd);
+		v->dirfd = -1;
+		return 0;
+	}
 	v->ours_dev = st.st_dev;
 	v->ours_ino = st.st_ino;
 	return 0;
@@ -242,6 +247,8 @@ int vsock__host_init(struct vsock *v, const struct vsock_config *c, struct err *
 {
 	int r = 0;
 
+	v->connect = c->connect;
+	v->connect_arg = c->arg;
 	v->dirfd = c->dirfd;
 	if (c->dirfd != AT_FDCWD)
 		r = v->dirfd = (int)SYS3(SYS_fcntl, c->dirfd, F_DUPFD_CLOEXEC, 3);

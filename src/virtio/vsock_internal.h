@@ -26,8 +26,7 @@ enum {
 	VSOCK_HASH = 1024,
 	VSOCK_RSTS_MAX = 64, /* refusals that wait for room in the guest's queue; then its own queue waits */
 	VSOCK_BATCH = 256,   /* packets in a row before other devices get their turn */
-	VSOCK_GREETING_MAX = 32, /* bytes of "CONNECT <port>\n" */
-	VSOCK_DIR_MAX = 32,
+	VSOCK_GREETING_MAX = 32,   /* bytes of "CONNECT <port>\n" */
 	VSOCK_NAME_MAX = 60,       /* of the socket; "_4294967295" and the directory go on top */
 	VSOCK_PORT_FIRST = 1 << 30 /* host ports of connections that the host opened: here to 2^31 - 1 */
 };
@@ -107,11 +106,12 @@ struct vsock {
 	uint32_t next_port;
 	bool reset_event; /* TRANSPORT_RESET is to be told */
 	/* host */
-	int dirfd; /* owned, or AT_FDCWD */
+	int dirfd; /* owned, or AT_FDCWD; -1 with @connect, once it listens */
 	char name[VSOCK_NAME_MAX + 1];
-	char jail_dir[VSOCK_DIR_MAX + 1]; /* "": not jailed */
-	int listen_fd;                    /* owned */
-	dev_t ours_dev;                   /* the socket file that bind(2) made */
+	int (*connect)(void *arg, uint32_t port); /* NULL: by @dirfd */
+	void *connect_arg;
+	int listen_fd;  /* owned */
+	dev_t ours_dev; /* the socket file that bind(2) made */
 	ino_t ours_ino;
 	int epfd, timer_fd; /* owned; all descriptors of connections are in epfd, and it is in the loop */
 	bool ticking;       /* timer_fd is armed */

@@ -72,6 +72,7 @@ void machine__board_fini(struct machine *m)
 	cmos_fini(&m->cmos);
 }
 
+/* syscalls(loop): getrandom */
 int machine__guid_renew(struct machine *m, bool tell, struct err *e)
 {
 	int r;

@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "base/bug.h"
 #include "base/err.h"
@@ -36,11 +34,10 @@ static const char root_mount[] =
  */
 
 /*
- * Work whose code has none of its own yet.
- * syscalls(cpu): ioctl
- * syscalls(share): read
- * syscalls(sockets): socket[0]=AF_UNIX connect accept4 bind listen sendmsg recvmsg sendto recvfrom shutdown
- * syscalls(net): socket connect accept4 bind listen sendmsg recvmsg sendto recvfrom shutdown getsockopt setsockopt
+ * The user-mode network is the guest's way out: sockets to anywhere are what it is for.
+ *
+ * syscalls(net): socket[0]=AF_INET,AF_INET6 connect accept4 bind listen sendto recvfrom sendmsg recvmsg shutdown
+ *	getsockopt setsockopt getsockname getpeername epoll_ctl ioctl[1]=FIONREAD,FIONBIO fcntl
  */
 
 /*
@@ -80,38 +77,6 @@ static int map_ids(uid_t uid, gid_t gid)
 	return r < 0 ? r : file_put(AT_FDCWD, "/proc/self/gid_map", line);
 }
 
-/* same_dir() - the directory behind @fd by its path in our new mount namespace, where @fd's own mount is not. */
-static int same_dir(int fd)
-{
-	auto_close int found = -1;
-	char link[FD_PATH_SIZE], path[PATH_MAX];
-	struct stat a, b;
-	long n = SYS4(SYS_readlinkat, AT_FDCWD, fd_path(fd, link), path, sizeof(path) - 1);
-
-	if (n < 0)
-		return (int)n;
-	path[n] = '\0';
-	found = file_open(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (found < 0)
-		return found;
-	if (fstat(fd, &a) < 0 || fstat(found, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
-		return -ESTALE;
-	return TAKE_FD(found);
-}
-
-/* clone_dir() - @d's directory as a detached mount. */
-static int clone_dir(const struct jail_dir *d)
-{
-	auto_close int from = same_dir(d->fd);
-	auto_close int tree = from < 0 ? from : mnt_open_tree(from, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-	int r = tree;
-
-	if (r >= 0)
-		r = mnt_set_attr(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, 0, -1,
-				 false);
-	return r < 0 ? r : TAKE_FD(tree);
-}
-
 static int new_root(void)
 {
 	auto_close int fs = mnt_fsopen("tmpfs");
@@ -123,21 +88,22 @@ static int new_root(void)
 		r = mnt_config_string(fs, "mode", "0755");
 	if (r >= 0)
 		r = mnt_config_create(fs);
-	return r < 0 ? r : mnt_fsmount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	return r < 0 ? r :
+		       mnt_fsmount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+					       MOUNT_ATTR_NOEXEC);
 }
 
-/* move_in() - @root, attached somewhere by now, gets its directories, becomes read-only and "/"; all else leaves the namespace. */
-static int move_in(int root, const struct jail_config *c, const int *dir)
+/* empty_root() - a read-only tmpfs with nothing in it becomes "/"; all other mounts leave the namespace. */
+static int empty_root(void)
 {
-	int r = 0;
+	auto_close int root = new_root();
+	auto_close int at = file_open(AT_FDCWD, root_mount, O_PATH | O_DIRECTORY, 0);
+	int r = root < 0 ? root : at;
 
-	for (unsigned i = 0; i < c->n_dirs && r >= 0; i++) {
-		r = file_mkdir(root, c->dir[i].name, 0755);
-		if (r >= 0)
-			r = mnt_attach_at(dir[i], root, c->dir[i].name, MOVE_MOUNT_F_EMPTY_PATH);
-	}
 	if (r >= 0)
-		r = mnt_set_attr(root, MOUNT_ATTR_RDONLY, 0, 0, -1, false);
+		r = mnt_propagation("/", MS_SLAVE | MS_REC);
+	if (r >= 0)
+		r = mnt_attach(root, at);
 	if (r >= 0)
 		r = (int)SYS1(SYS_fchdir, root);
 	if (r >= 0)
@@ -145,28 +111,6 @@ static int move_in(int root, const struct jail_config *c, const int *dir)
 	if (r >= 0)
 		r = mnt_detach_at(".");
 	return r < 0 ? r : (int)SYS1(SYS_chdir, "/");
-}
-
-/* empty_root() - a read-only tmpfs with nothing but the named directories. */
-static int empty_root(const struct jail_config *c)
-{
-	int dir[JAIL_DIRS_MAX];
-	unsigned n = 0;
-	auto_close int root = new_root();
-	auto_close int at = file_open(AT_FDCWD, root_mount, O_PATH | O_DIRECTORY, 0);
-	int r = root < 0 ? root : at;
-
-	if (r >= 0)
-		r = mnt_propagation("/", MS_SLAVE | MS_REC);
-	for (; n < c->n_dirs && r >= 0; n++)
-		r = dir[n] = clone_dir(&c->dir[n]); /* by paths of /proc, which is covered next */
-	if (r >= 0)
-		r = mnt_attach(root, at);
-	if (r >= 0)
-		r = move_in(root, c, dir);
-	while (n > 0)
-		fd_close(&dir[--n]);
-	return r;
 }
 
 static int no_powers(const struct jail_config *c)
@@ -202,7 +146,7 @@ int jail_enter(const struct jail_config *c, struct err *e)
 	r = map_ids(geteuid(), getegid());
 	if (r < 0)
 		return err_sys(e, -r, "jail: user namespace");
-	r = empty_root(c);
+	r = empty_root();
 	if (r < 0)
 		return err_sys(e, -r, "jail: empty root directory");
 	r = no_powers(c);
@@ -219,6 +163,7 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 	} group[] = {
 		{ JAIL_CPU, syscalls_cpu, ARRAY_SIZE(syscalls_cpu) },
 		{ JAIL_LOOP, syscalls_loop, ARRAY_SIZE(syscalls_loop) },
+		{ JAIL_CPU | JAIL_LOOP, syscalls_device, ARRAY_SIZE(syscalls_device) },
 		{ JAIL_SHARE, syscalls_share, ARRAY_SIZE(syscalls_share) },
 		{ JAIL_SOCKETS, syscalls_sockets, ARRAY_SIZE(syscalls_sockets) },
 		{ JAIL_NET, syscalls_net, ARRAY_SIZE(syscalls_net) },
@@ -228,10 +173,15 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 #endif
 	};
 	/* one thread wakes another; nobody else's */
-	const struct filter_rule own[] = { { SYS_tgkill, 0, ~0U, (uint32_t)getpid() } };
+	const struct filter_rule own[] = { { SYS_tgkill, 0, ~0U, (uint32_t)getpid(), 0 } };
+	/* threads, and by clone(2): what clone3(2) is asked for cannot be seen here, libc takes the other when there is none */
+	static const struct filter_rule threads[] = { { SYS_clone3, -1, ~0U, 0, ENOSYS },
+						      { SYS_clone, 0, CLONE_THREAD, CLONE_THREAD, 0 } };
 	struct filter f = { 0 };
 
 	filter_allow(&f, own, ARRAY_SIZE(own));
+	if (work & JAIL_SHARE)
+		filter_allow(&f, threads, ARRAY_SIZE(threads));
 	for (size_t i = 0; i < ARRAY_SIZE(group); i++)
 		if (work & group[i].work)
 			filter_allow(&f, group[i].rule, group[i].n);

@@ -4,7 +4,7 @@
  *
  * Theory of operation. What a guest may take over is this process: its memory, its descriptors, its system calls. So, in
  * this order: everything a machine uses is open already; jail_enter() makes it a nobody in namespaces of its own, its
- * root an empty read-only directory (and, for sockets, the few directories named), without capabilities and without a way to get
+ * root an empty read-only directory, without capabilities and without a way to get
  * any; then each thread closes the last door behind itself with jail_filter(): it may make only the system calls that
  * its kind of work is annotated with, any other ends the process.
  *
@@ -19,19 +19,10 @@
 
 struct err;
 
-enum { JAIL_DIRS_MAX = 8, JAIL_NAME_MAX = 32 };
-
-struct jail_dir { /* a directory of the host that stays reachable, as "/NAME", for sockets */
-	int fd;
-	char name[JAIL_NAME_MAX];
-};
-
 struct jail_config {
 	uid_t uid; /* who the process becomes when it is root; else it stays who it is */
 	gid_t gid;
-	bool host_net; /* the user-mode network connects out of the host's namespace */
-	struct jail_dir dir[JAIL_DIRS_MAX];
-	unsigned n_dirs;
+	bool host_net;    /* the user-mode network connects out of the host's namespace */
 	unsigned max_fds; /* RLIMIT_NOFILE; 0: as it is */
 };
 
@@ -44,11 +35,11 @@ int jail_enter(const struct jail_config *c, struct err *e);
 
 /* What a thread does. The union of kinds is one filter. */
 enum jail_work {
-	JAIL_CPU = 1,     /* runs a processor */
+	JAIL_CPU = 1,     /* runs a processor, and answers for devices' registers */
 	JAIL_LOOP = 2,    /* serves devices and requests */
-	JAIL_SOCKETS = 4, /* and connects Unix sockets: vsock, switch */
+	JAIL_SOCKETS = 4, /* and passes streams on: vsock */
 	JAIL_NET = 8,     /* and opens the host's network: the user-mode stack */
-	JAIL_SHARE = 16,  /* serves a shared directory */
+	JAIL_SHARE = 16,  /* and serves shared directories, in threads of their own */
 };
 
 /* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed). @trap: SIGSYS

@@ -24,6 +24,7 @@
 #include "virtio/vfs.h"
 #include "virtio/vnet.h"
 #include "virtio/vsock.h"
+#include "vm/broker.h"
 #include "vm/machine_internal.h"
 
 #define ALIGN_UP(n, to) (((n) + (to)-1) / (to) * (to))
@@ -153,6 +154,13 @@ static int console_add(struct machine *m, struct err *e)
 	return r < 0 ? r : machine__plug(m, d, "", e);
 }
 
+static int vsock_connect(void *arg, uint32_t port)
+{
+	const struct machine *m = arg;
+
+	return broker_connect(m->broker, port);
+}
+
 static int vsock_add(struct machine *m, struct err *e)
 {
 	const char *path = m->config.vsock.uds_path;
@@ -169,7 +177,18 @@ static int vsock_add(struct machine *m, struct err *e)
 	if (dirfd < 0)
 		return err_sys(e, -dirfd, "vsock: '%s'", path);
 	c.dirfd = dirfd;
+	if (m->config.jail.on) {
+		c.connect = vsock_connect;
+		c.arg = m;
+	}
 	r = vsock_new(&d, &c, &m->mem, m->loop, e);
+	if (r == 0 && m->config.jail.on) {
+		r = m->broker = broker_start(dirfd, c.name, e);
+		if (r < 0) {
+			vdev_free(d);
+			file_unlink(dirfd, c.name, 0);
+		}
+	}
 	return r < 0 ? r : machine__plug(m, d, "", e);
 }
 

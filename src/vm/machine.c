@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/guard.h"
 #include "vm/boot.h"
+#include "vm/jail.h"
 #include "vm/machine_internal.h"
 #include "vm/serial.h"
 
@@ -202,7 +204,7 @@ struct machine *machine__alloc(struct loop *loop, const struct machine_events *e
 	m->made_wall = time_now_ns(CLOCK_MONOTONIC);
 	m->made_cpu = time_now_ns(CLOCK_PROCESS_CPUTIME_ID);
 	m->loop = loop;
-	m->wake_fd = -1;
+	m->wake_fd = m->broker = -1;
 	m->wake.fd = -1;
 	if (ev)
 		m->ev = *ev;
@@ -259,6 +261,7 @@ void machine_free(struct machine *m)
 	machine__board_fini(m);
 	loop_remove(m->loop, &m->wake);
 	fd_close(&m->wake_fd);
+	fd_close(&m->broker);
 	engine_vm_free(m->vm);
 	gmem_fini(&m->mem);
 	machine_config_fini(&m->config);
@@ -271,9 +274,41 @@ void machine_free(struct machine *m)
 
 enum verb { VERB_START, VERB_PAUSE, VERB_RESUME, VERB_STOP, VERB_COUNT };
 
+/* work_of() - what devices do besides, in whichever thread (enum jail_work). */
+static unsigned work_of(const struct machine_config *c)
+{
+	unsigned work = (c->vsock.on ? JAIL_SOCKETS : 0) | (c->n_shares ? JAIL_SHARE : 0);
+
+	for (unsigned i = 0; i < c->n_nets; i++)
+		if (c->net[i].kind == MACHINE_NET_USER)
+			work |= JAIL_NET;
+	return work;
+}
+
+/* run_first() - the first guest instruction in this process; what may not be reached from there is given up before. */
+static int run_first(struct machine *m, struct err *e)
+{
+	const struct machine_jail *j = &m->config.jail;
+	struct jail_config c = { .uid = j->uid, .gid = j->gid };
+	int r = 0;
+
+	m->work = work_of(&m->config);
+	c.host_net = m->work & JAIL_NET;
+	if (m->work & JAIL_SHARE) /* the owners of files are looked at */
+		c.uid = geteuid();
+	if (j->on && !m->jailed)
+		r = jail_enter(&c, e);
+	m->jailed = j->on;
+	if (r == 0)
+		r = machine__threads_start(m, MACHINE_WANT_RUN, e);
+	if (r == 0 && j->on)
+		r = jail_filter(JAIL_LOOP | m->work, j->trap, e);
+	return r;
+}
+
 static int do_start(struct machine *m, struct err *e)
 {
-	return machine__threads_start(m, MACHINE_WANT_RUN, e);
+	return run_first(m, e);
 }
 
 static int do_pause(struct machine *m, struct err *e)
@@ -288,7 +323,7 @@ static int do_resume(struct machine *m, struct err *e)
 {
 	machine__devices_resume(m);
 	if (m->n_cpus && !m->cpu[0].has_thread) /* restored: it has not run in this process */
-		return machine__threads_start(m, MACHINE_WANT_RUN, e);
+		return run_first(m, e);
 	machine__threads_want(m, MACHINE_WANT_RUN);
 	return 0;
 }

@@ -140,6 +140,12 @@ struct machine_cpu_edits { /* what a user changes in what processors show and ho
 	unsigned n_msrs;
 };
 
+struct machine_jail { /* see jail.h */
+	bool on; /* the process is the machine's alone: before the first guest instruction it gives up all it does not need */
+	bool trap;         /* a system call that is not allowed is a SIGSYS that can be caught */
+	uint32_t uid, gid; /* who it becomes when it is root */
+};
+
 struct machine_config {
 	char id[MACHINE_NAME_MAX + 1];
 	const char *engine; /* borrowed; NULL: auto */
@@ -161,6 +167,7 @@ struct machine_config {
 	struct machine_vsock vsock;
 	struct machine_balloon balloon;
 	struct machine_memhp memhp;
+	struct machine_jail jail;
 	bool rng, serial, i8042, rtc, vmgenid, pvpanic, debug_exit, console;
 	struct machine_cpu_edits cpu_edits;
 	struct mmds *mmds; /* borrowed, outlives the machine; cards with mmds answer for it; NULL: none */
@@ -258,8 +265,9 @@ struct machine_restore {                /* what a clone has of its own */
 	const char *vsock_path;          /* NULL: the saved one */
 	const char *const *net_override; /* pairs iface, host device; ended by NULL; or NULL */
 	struct mmds *mmds;               /* borrowed; NULL: none */
-	int serial_in, serial_out;       /* borrowed; -1: none */
-	const char *engine;              /* borrowed; NULL: auto */
+	struct machine_jail jail;
+	int serial_in, serial_out; /* borrowed; -1: none */
+	const char *engine;        /* borrowed; NULL: auto */
 	/* open_file() - what the saved configuration names: "drive", "share", ... Return: descriptor; -errno with @e. NULL: as is. */
 	int (*open_file)(void *arg, const char *what, const char *path, int flags, struct err *e);
 	void *arg;

@@ -22,6 +22,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "vm/jail.h"
 #include "vm/machine_internal.h"
 #include "vm/serial.h"
 
@@ -178,6 +179,13 @@ static void *cpu_main(void *arg)
 	struct machine_cpu *c = arg;
 	struct machine *m = c->m;
 
+	struct err e = { 0 };
+	char name[16];
+
+	str_format(name, sizeof(name), "cpu %u", (unsigned)(c - m->cpu));
+	pthread_setname_np(pthread_self(), name); /* from outside it would take a file of /proc */
+	if (m->config.jail.on && jail_filter(JAIL_CPU | m->work, m->config.jail.trap, &e) < 0)
+		machine__end(m, MACHINE_END_ERROR, 0, e.text);
 	while (gate(m))
 		run_until_kicked(c);
 	pthread_mutex_lock(&m->lock);
@@ -191,14 +199,11 @@ static void *cpu_main(void *arg)
 
 static int thread_start(struct machine_cpu *c, const pthread_attr_t *attr, struct err *e)
 {
-	char name[16];
 	int r = pthread_create(&c->thread, attr, cpu_main, c);
 
 	if (r != 0)
 		return err_sys(e, r, "a processor's thread");
 	c->has_thread = true;
-	str_format(name, sizeof(name), "cpu %u", (unsigned)(c - c->m->cpu));
-	pthread_setname_np(c->thread, name);
 	return 0;
 }
 

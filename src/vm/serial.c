@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* syscalls(device): write poll */
 #include "vm/serial.h"
 
 #include <errno.h>

@@ -201,6 +201,7 @@ static int overrides(const struct machine_restore *r, struct machine_config *c, 
 	c->track_dirty = r->track_dirty;
 	c->engine = r->engine;
 	c->mmds = r->mmds;
+	c->jail = r->jail;
 	c->serial_in = r->serial_in;
 	c->serial_out = r->serial_out;
 	if (r->vsock_path && !c->vsock.on)

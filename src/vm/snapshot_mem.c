@@ -7,6 +7,7 @@
  * clones share those that none of them writes. A difference has the same layout and only the pages written since the
  * snapshot before: laid over that one's file it is the next one's.
  */
+/* syscalls(loop): pwrite64 lseek ftruncate fsync */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>

@@ -28,4 +28,4 @@ if child.poll() is None:
     print("it hangs")
 status = child.wait()
 sys.stdout.write(got.decode(errors="replace").replace("\r", ""))
-print(f"status {status}, terminal {'as before' if termios.tcgetattr(slave) == before else 'changed'}")
+print(f"\nstatus {status}, terminal {'as before' if termios.tcgetattr(slave) == before else 'changed'}")

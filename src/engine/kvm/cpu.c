@@ -14,6 +14,9 @@
  * at once, after it has completed the access that was answered. Hence a caller that kicks and runs until KICKED has a processor
  * with nothing half done, whose state may be read.
  *
+ * syscalls(cpu): ioctl[1]=KVM_RUN,KVM_GET_REGS
+ * syscalls(device): ioctl[1]=KVM_IRQ_LINE,KVM_SIGNAL_MSI,KVM_NMI
+ *
  * Spec: Linux, Documentation/virt/kvm/api.rst, 4.10 KVM_RUN and "5. The kvm_run structure"
  */
 #include "engine/kvm/kvm_internal.h"
