@@ -25,7 +25,7 @@
  *
  * States of a peer: free (fd -1) -> up (connected or accepted) -> free (end of file, error)
  *
- * syscalls(device): accept4 sendmsg recvmsg getsockopt[2]=SO_PEERCRED epoll_ctl shutdown
+ * syscalls(device): accept4 sendmsg recvmsg getsockopt[2]=SO_PEERCRED setsockopt[2]=SO_SNDBUF epoll_ctl
  */
 #include <dirent.h>
 #include <linux/if_tun.h>
