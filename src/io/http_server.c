@@ -29,7 +29,8 @@
 #include "sys/sock.h"
 
 enum { READ_BYTES = 4096, DRAIN_BYTES_MAX = 16 << 20, CLOSE_WAIT_MS = 1000 };
-#define DRAIN_NS (2 * NSEC_PER_SEC)
+#define DRAIN_NS        (2 * NSEC_PER_SEC)
+#define ACCEPT_AGAIN_NS (100 * NSEC_PER_MSEC)
 
 enum step { STEP_HEAD, STEP_BODY, STEP_DRAIN };
 
@@ -51,6 +52,7 @@ struct http_server {
 	struct http_server_config c;
 	struct loop *loop;
 	struct loop_source source;
+	struct loop_timer accept_again;
 	int fd;                                               /* owned */
 	struct connection *conn[HTTP_SERVER_CONNECTIONS_MAX]; /* owned; NULL: never used */
 };
@@ -304,6 +306,13 @@ static void turn_away(const struct http_server *s, int fd, int status, const cha
 		s->c.refused(s->c.arg, why);
 }
 
+static void accept_again(void *arg)
+{
+	struct http_server *s = arg;
+
+	loop_want(s->loop, &s->source, EPOLLIN);
+}
+
 static void listener_ready(void *arg, uint32_t events)
 {
 	struct http_server *s = arg;
@@ -312,8 +321,12 @@ static void listener_ready(void *arg, uint32_t events)
 	struct connection *k;
 
 	(void)events;
-	if (fd < 0)
-		return; /* its peer is gone, or we are out of descriptors: it waits in the backlog */
+	if (fd <
+	    0) { /* its peer is gone, or we are out of descriptors: whoever waits stays in the backlog for a while */
+		loop_want(s->loop, &s->source, 0);
+		loop_timer_set(s->loop, &s->accept_again, ACCEPT_AGAIN_NS);
+		return;
+	}
 	if (sock_peer_uid(fd, &peer.uid) < 0 || sock_peer_pid(fd, &peer.pid) < 0 ||
 	    (s->c.may && !s->c.may(s->c.arg, &peer))) {
 		turn_away(s, fd, 403, "This user is not served");
@@ -348,6 +361,7 @@ int http_server_open(struct http_server **ret_s, struct loop *loop, int listener
 	s->c = *c;
 	s->loop = loop;
 	s->source = (struct loop_source){ .fd = -1, .ready = listener_ready, .arg = s };
+	s->accept_again = (struct loop_timer){ .fire = accept_again, .arg = s };
 	r = loop_add(loop, &s->source, fd, EPOLLIN);
 	if (r < 0)
 		return err_sys(e, -r, "API server: socket");
@@ -376,6 +390,7 @@ void http_server_close(struct http_server *s)
 	if (!s)
 		return;
 	loop_remove(s->loop, &s->source);
+	loop_timer_off(s->loop, &s->accept_again);
 	fd_close(&s->fd);
 	for (unsigned i = 0; i < HTTP_SERVER_CONNECTIONS_MAX; i++) {
 		if (s->conn[i] && s->conn[i]->fd >= 0) {

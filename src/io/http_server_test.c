@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -262,6 +264,27 @@ static void test_http_server_stops_reading_from_who_does_not_read(void **state)
 	assert_true(got > (size_t)asked * 100000);
 }
 
+static void test_http_server_waits_while_there_are_no_descriptors(void **state)
+{
+	struct rlimit was, none;
+	auto_close int fd = dial();
+	clock_t cpu;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){ .rlim_cur = 3, .rlim_max = was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	cpu = clock();
+	for (int i = 0; i < 20; i++)
+		pump();
+	assert_true(clock() - cpu < CLOCKS_PER_SEC / 10); /* it does not spin */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	for (int i = 0; i < 10; i++)
+		pump();
+	say(fd, "GET /a HTTP/1.1\r\n\r\n");
+	assert_string_equal(hear(fd, NULL), OK("/a:-", "4"));
+}
+
 static void test_http_server_serves_only_whom_it_may(void **state)
 {
 	int fd;
@@ -299,6 +322,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_http_server_turns_away_one_connection_too_many, up,
 						down),
 		cmocka_unit_test_setup_teardown(test_http_server_stops_reading_from_who_does_not_read, up,
+						down),
+		cmocka_unit_test_setup_teardown(test_http_server_waits_while_there_are_no_descriptors, up,
 						down),
 		cmocka_unit_test_setup_teardown(test_http_server_serves_only_whom_it_may, up, down),
 		cmocka_unit_test_setup_teardown(test_http_server_sends_what_is_answered_before_it_closes, up,
