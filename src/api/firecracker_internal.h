@@ -110,7 +110,8 @@ struct fc_call {
 	const struct json_at *body; /* parsed; NULL: none */
 	const char *text;           /* of the body */
 	size_t len;
-	const char *id;      /* from the path; NULL: none was given there, the body's counts */
+	const char *id; /* from the path; NULL: none was given there, the body's counts */
+	char path_id[256];
 	bool deprecated;     /* set by the handler: something deprecated was used */
 	int status;          /* set by the handler; 0: 200 with a reply, 204 without, 400 after a failure */
 	struct json_out out; /* the reply, when something is put into it */

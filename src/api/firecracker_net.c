@@ -35,7 +35,7 @@ static void read_mac(const struct json_at *at, struct machine_net *n)
 		return;
 	if (strlen(s) != 17)
 		goto bad;
-	for (int i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 6; i++) {
 		memcpy(byte, s + 3 * i, 2);
 		if (!strchr("0123456789abcdefABCDEF", byte[0]) || (i < 5 && s[3 * i + 2] != ':'))
 			goto bad;

@@ -170,6 +170,7 @@ static int run_text(const struct route *r, struct fc_call *c)
 	auto_fini(arena) struct arena a = { 0 };
 	struct json_doc doc = { .arena = &a, .e = c->e };
 	struct json_at root;
+	int rc;
 
 	if (!c->text || r->body == BODY_RAW)
 		return run(r, c);
@@ -177,7 +178,9 @@ static int run_text(const struct route *r, struct fc_call *c)
 	if (json_finish(&doc) < 0)
 		return err_wrap(c->e, doc.rc, "The body is no JSON");
 	c->body = &root;
-	return run(r, c);
+	rc = run(r, c);
+	c->body = NULL;
+	return rc;
 }
 
 static int check_body(const struct route *r, const struct http_server_request *q, struct err *e)
@@ -191,8 +194,7 @@ static int check_body(const struct route *r, const struct http_server_request *q
 
 static int route(struct fc_call *c, const struct http_server_request *q)
 {
-	char id[256];
-	const struct route *r = find(q->head->method, q->head->target, id, sizeof(id));
+	const struct route *r = find(q->head->method, q->head->target, c->path_id, sizeof(c->path_id));
 	int rc;
 
 	if (!r && q->head->method == HTTP_GET && q->body)
@@ -205,7 +207,7 @@ static int route(struct fc_call *c, const struct http_server_request *q)
 		return rc;
 	c->text = q->body;
 	c->len = q->len;
-	c->id = id;
+	c->id = c->path_id;
 	return run_text(r, c);
 }
 
