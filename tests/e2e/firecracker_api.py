@@ -1052,6 +1052,36 @@ def disks_running():
         v.stop()
 
 
+def memory_running():
+    """Balloon and memory hot-plug of a machine whose guest has no driver for them: they are there, and say so."""
+    need_machine()
+    b = {"amount_mib": 0, "deflate_on_oom": False, "stats_polling_interval_s": 1, "free_page_hinting": True,
+         "free_page_reporting": False}
+    h = {"total_size_mib": 256, "slot_size_mib": 128, "block_size_mib": 2}
+    v = booted(more=[("/balloon", b), ("/hotplug/memory", h)])
+    wait_for("the guest", lambda: "tick" in output(v))
+    expect("balloon", v.ok(GET, "/balloon"), b)
+    v.no(PATCH, "/balloon", {"amount_mib": 65}, "memory")
+    v.no(PATCH, "/balloon", {"amount_mib": 8}, "driver")
+    v.no(PATCH, "/balloon/hinting/start", {"acknowledge_on_stop": False}, "driver")
+    rejects_fields(v, PATCH, "/balloon", {"amount_mib": 1})
+    v.ok(PATCH, "/balloon/statistics", {"stats_polling_interval_s": 5})
+    expect("the interval", v.ok(GET, "/balloon")["stats_polling_interval_s"], 5)
+    v.no(PATCH, "/balloon/statistics", {"stats_polling_interval_s": 0}, "disabled")
+    v.no(PATCH, "/balloon/statistics", {"stats_polling_interval_s": 65536}, "stats_polling")
+    expect("memory hot-plug", v.ok(GET, "/hotplug/memory"), {**h, "plugged_size_mib": 0, "requested_size_mib": 0})
+    for bad in (1, 258, 2 ** 32):
+        v.no(PATCH, "/hotplug/memory", {"requested_size_mib": bad}, "requested_size_mib")
+    v.no(PATCH, "/hotplug/memory", {"requested_size_mib": 128}, "driver")
+    v.stop()
+    v = booted(more=[("/balloon", {"amount_mib": 0, "deflate_on_oom": False})])
+    v.no(GET, "/balloon/statistics", None, "not enabled")
+    v.no(PATCH, "/balloon/statistics", {"stats_polling_interval_s": 1}, "enabled")
+    v.no(PATCH, "/balloon/hinting/start", None, "not enabled")
+    v.no(GET, "/balloon/hinting/status", None, "not enabled")
+    v.stop()
+
+
 def pieces():
     """What is configured is there in the machine, or the start is refused: nothing is left out in silence."""
     need_machine()
@@ -1189,7 +1219,7 @@ def from_file():
 
 
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, pieces, snap_and_load, restart, from_file)}
+                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file)}
 
 
 def main():
