@@ -53,8 +53,8 @@ int machine_balloon_set(struct machine *m, uint32_t mib, struct err *e)
 }
 
 /* The board's contract counts statistics by their tags; the device's enum is in that order. */
-static_assert((int)BALLOON_STAT_COUNT == (int)MACHINE_BALLOON_STATS);
-static_assert(BALLOON_SWAP_IN == 0 && BALLOON_AVAILABLE == 6 && BALLOON_DIRECT_RECLAIM == 15);
+static_assert((int)BALLOON_STAT_COUNT == (int)MACHINE_BALLOON_STATS, "by tag");
+static_assert(BALLOON_SWAP_IN == 0 && BALLOON_AVAILABLE == 6 && BALLOON_DIRECT_RECLAIM == 15, "by tag");
 
 int machine_balloon_stats(struct machine *m, struct machine_balloon_stats *ret_s, struct err *e)
 {

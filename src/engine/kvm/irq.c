@@ -103,7 +103,7 @@ int kvm__ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned len, 
 }
 
 /* A PIC's state is 16 bytes, registers in a fixed order, in every version of the KVM API. */
-static_assert(sizeof(struct kvm_pic_state) == 16);
+static_assert(sizeof(struct kvm_pic_state) == 16, "as the kernel has it");
 
 static int irqchip_save(struct kvm_vm *vm, struct record_out *o)
 {

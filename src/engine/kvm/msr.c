@@ -8,7 +8,9 @@
  */
 #include "engine/kvm/kvm_internal.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/bug.h"
@@ -40,15 +42,19 @@ static const struct {
 	{ 0xc0000300, 0xc0000302 }, /* AMD PERF_CNTR_GLOBAL */
 };
 
-struct msr_list { /* as KVM_GET_MSR_INDEX_LIST lays it out */
-	struct kvm_msr_list head;
+/* The kernel's two structs end in an array of no size; these are the same with one. */
+struct msr_list {
+	uint32_t n;
 	uint32_t index[KVM_MSR_LIST_MAX];
 };
+static_assert(offsetof(struct msr_list, index) == offsetof(struct kvm_msr_list, indices),
+	      "as the kernel has it");
 
-struct msr_set { /* as KVM_GET_MSRS and KVM_SET_MSRS do */
-	struct kvm_msrs head;
+struct msr_set {
+	uint32_t n, pad;
 	struct kvm_msr_entry entry[X86_MSRS_MAX];
 };
+static_assert(offsetof(struct msr_set, entry) == offsetof(struct kvm_msrs, entries), "as the kernel has it");
 
 static bool is_left_out(uint32_t index)
 {
@@ -61,9 +67,9 @@ static bool is_left_out(uint32_t index)
 static bool can_read(struct kvm_cpu *c, uint32_t index, uint64_t *ret_value)
 {
 	struct {
-		struct kvm_msrs head;
+		uint32_t n, pad;
 		struct kvm_msr_entry entry;
-	} one = { .head.nmsrs = 1, .entry.index = index };
+	} one = { .n = 1, .entry.index = index };
 
 	if (kvm_ioctl(c->fd, KVM_GET_MSRS, &one) != 1)
 		return false;
@@ -92,12 +98,12 @@ static int list_make(struct kvm_cpu *c, struct kvm_vm *vm, struct err *e)
 
 	if (!all)
 		return err_sys(e, ENOMEM, "the list of MSRs");
-	all->head.nmsrs = KVM_MSR_LIST_MAX;
+	all->n = KVM_MSR_LIST_MAX;
 	r = kvm_ioctl(vm->sys_fd, KVM_GET_MSR_INDEX_LIST, all);
 	if (r < 0)
 		return err_sys(e, (int)-r, "KVM_GET_MSR_INDEX_LIST");
 	r = add_readable(c, vm, MSR_TSC, &n);
-	for (uint32_t i = 0; i < all->head.nmsrs && r == 0; i++)
+	for (uint32_t i = 0; i < all->n && r == 0; i++)
 		if (!is_left_out(all->index[i]) && all->index[i] != MSR_TSC &&
 		    all->index[i] != MSR_TSC_DEADLINE)
 			r = add_readable(c, vm, all->index[i], &n);
@@ -122,7 +128,7 @@ int kvm__msrs_get(struct kvm_cpu *c, struct x86_state *s, struct err *e)
 	pthread_mutex_unlock(&vm->lock);
 	if (r < 0)
 		return r;
-	set.head.nmsrs = vm->n_msrs;
+	set.n = vm->n_msrs;
 	for (uint32_t i = 0; i < vm->n_msrs; i++)
 		set.entry[i].index = vm->msr[i];
 	got = kvm_ioctl(c->fd, KVM_GET_MSRS, &set);
@@ -142,7 +148,7 @@ static int set_all(struct kvm_cpu *c, const struct kvm_msr_entry *entry, uint32_
 	uint32_t done = 0;
 
 	while (done < n) {
-		struct msr_set set = { .head.nmsrs = n - done };
+		struct msr_set set = { .n = n - done };
 		uint64_t has = 0;
 		long r;
 

@@ -26,8 +26,8 @@ enum {
 	TSC_TOLERANCE_PPM = 250, /* what guests' own clocks bear without scaling */
 };
 
-static_assert(sizeof(struct kvm_xsave) == X86_XSAVE_MAX);
-static_assert(sizeof(struct kvm_lapic_state) == X86_LAPIC_BYTES);
+static_assert(sizeof(struct kvm_xsave) == X86_XSAVE_MAX, "as the kernel has it");
+static_assert(sizeof(struct kvm_lapic_state) == X86_LAPIC_BYTES, "as the kernel has it");
 
 static const enum x86_run run_of[] = {
 	[KVM_MP_STATE_RUNNABLE] = X86_RUNNABLE,           [KVM_MP_STATE_UNINITIALIZED] = X86_UNINITIALIZED,
