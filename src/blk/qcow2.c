@@ -18,6 +18,8 @@
 #include "sys/call.h"
 #include "sys/file.h"
 
+enum { LOCK_WAIT_MS = 300, LOCK_STEP_MS = 5 };
+
 bool blk_is_qcow2(const struct blk *b)
 {
 	return b->ops == &blk_qcow2;
@@ -267,6 +269,23 @@ static int open_checked(struct qcow2 *q, const struct blk_options *o, struct err
 	return r < 0 || q->blk.readonly ? r : make_ready(q, o->as_is, e);
 }
 
+/*
+ * lock_image() - two writers would each give out the same clusters. A process that was killed holds its lock until the last request of
+ * its ring is through, which is after its end: what they still write must not meet us.
+ */
+static int lock_image(int fd, bool writes)
+{
+	int r = file_lock(fd, writes, false);
+
+	for (int ms = 0; r == -EWOULDBLOCK && ms < LOCK_WAIT_MS; ms += LOCK_STEP_MS) {
+		struct timespec t = { .tv_nsec = LOCK_STEP_MS * 1000000L };
+
+		SYS2(SYS_nanosleep, &t, NULL);
+		r = file_lock(fd, writes, false);
+	}
+	return r;
+}
+
 static int qcow2_open(struct blk **ret_b, int fd, const struct blk_options *o, struct err *e)
 {
 	struct qcow2 *q = calloc(1, sizeof(*q));
@@ -278,7 +297,7 @@ static int qcow2_open(struct blk **ret_b, int fd, const struct blk_options *o, s
 	}
 	q->blk = (struct blk){ .ops = &blk_qcow2, .fd = fd, .readonly = o->readonly, .no_sync = o->no_sync };
 	q->alloc_low = UINT64_MAX;
-	r = file_lock(fd, !o->readonly, false); /* two writers would each give out the same clusters */
+	r = lock_image(fd, !o->readonly);
 	r = r < 0 ? err_set(e, -r, "qcow2: another process has the image open%s",
 			    o->readonly ? " for writing" : "") :
 		    open_checked(q, o, e);

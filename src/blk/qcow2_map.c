@@ -262,26 +262,33 @@ static int wanted(struct qcow2 *q, uint64_t offset, uint64_t len, uint64_t *ret_
 	return 0;
 }
 
-/* place_new() - @n new clusters in a row at @host for the entries from @offset on; only [offset, offset + len) will be written */
-static int place_new(struct qcow2 *q, uint64_t l2, uint64_t offset, uint64_t len, uint64_t host, uint64_t n,
-		     bool fresh)
+/* copy_around() - what of @n new clusters at @host will not be written over by [offset, offset + len) */
+static int copy_around(struct qcow2 *q, uint64_t offset, uint64_t len, uint64_t host, uint64_t n, bool fresh)
 {
-	uint64_t within = offset % q->cluster, base = offset - within, end = n * q->cluster;
-	int r = copy_part(q, base, host, within, fresh);
+	uint64_t within = offset % q->cluster, end = n * q->cluster;
+	int r = copy_part(q, offset - within, host, within, fresh);
 
 	if (r == 0 && within + len < end)
 		r = copy_part(q, offset + len, host + within + len, end - within - len, fresh);
-	for (uint64_t i = 0; i < n && r == 0; i++) {
-		uint64_t at = l2 + (l2_index(q, offset) + i) * 8;
-		struct qcow2_entry old;
-
-		r = entry_at(q, base + i * q->cluster, &old);
-		r = r < 0 ? r : meta_put64(q, at, (host + i * q->cluster) | QCOW2_COPIED);
-		if (r == 0 && !(old.offset == host + i * q->cluster)) /* a kept cluster is used again */
-			r = drop_entry(q, &old);
-	}
 	if (host + end > q->file_end)
 		q->file_end = host + end;
+	return r;
+}
+
+/* link_new() - the entries from @offset on name @n clusters at @host; what they named before is dropped */
+static int link_new(struct qcow2 *q, uint64_t l2, uint64_t offset, uint64_t host, uint64_t n)
+{
+	int r = 0;
+
+	for (uint64_t i = 0; i < n && r == 0; i++) {
+		uint64_t at = l2 + (l2_index(q, offset) + i) * 8, to = host + i * q->cluster;
+		struct qcow2_entry old;
+
+		r = entry_at(q, offset - offset % q->cluster + i * q->cluster, &old);
+		r = r < 0 ? r : meta_put64(q, at, to | QCOW2_COPIED);
+		if (r == 0 && old.offset != to) /* not a kept cluster that is used again */
+			r = drop_entry(q, &old);
+	}
 	return r;
 }
 
@@ -289,7 +296,7 @@ int map_write(struct qcow2 *q, uint64_t offset, uint64_t len, uint64_t *ret_at, 
 {
 	uint64_t within = offset % q->cluster, l2, n, first = 0, room;
 	struct qcow2_entry was;
-	bool fresh = false;
+	bool fresh = false, kept;
 	int r;
 
 	if (q->failed)
@@ -301,7 +308,8 @@ int map_write(struct qcow2 *q, uint64_t offset, uint64_t len, uint64_t *ret_at, 
 		return r;
 	if (is_in_place(&was))
 		return in_place(q, offset, len, &was, ret_at, ret_len);
-	if (was.kind == QCOW2_IS_ZERO_KEPT && was.copied) {
+	kept = was.kind == QCOW2_IS_ZERO_KEPT && was.copied;
+	if (kept) {
 		if (cluster_set_has(&q->tables, was.offset / q->cluster))
 			return -EUCLEAN;
 		first = was.offset / q->cluster;
@@ -316,7 +324,13 @@ int map_write(struct qcow2 *q, uint64_t offset, uint64_t len, uint64_t *ret_at, 
 	}
 	room = n * q->cluster - within;
 	len = len < room ? len : room;
-	r = place_new(q, l2, offset, len, first * q->cluster, n, fresh);
+	r = copy_around(q, offset, len, first * q->cluster, n, fresh);
+	if (r < 0) {
+		if (!kept)
+			ref_drop_bytes(q, first * q->cluster, n * q->cluster);
+		return r;
+	}
+	r = link_new(q, l2, offset, first * q->cluster, n);
 	if (r < 0)
 		return r;
 	*ret_at = first * q->cluster + within;

@@ -143,12 +143,16 @@ static int find_slot(struct qcow2 *q, uint64_t at, struct meta_slot **ret_s)
 		return 0;
 	}
 	r = new_slot(q, &s);
-	if (r < 0)
+	if (r < 0) {
+		q->stays_dirty = true; /* what asked for it may have been half-way through a change */
 		return r;
+	}
 	*s = (struct meta_slot){ .at = base, .used = true };
 	r = plain_read(q->blk.fd, s->data, m->slice, base);
-	if (r < 0)
+	if (r < 0) {
+		q->stays_dirty = true;
 		s->at = UINT64_MAX - m->slice; /* found by nobody, recycled later */
+	}
 	s->next = *chain(m, s->at);
 	*chain(m, s->at) = s;
 	*ret_s = s;

@@ -292,7 +292,7 @@ struct out {
 
 static void put(struct out *o, const void *bytes, size_t len)
 {
-	if (o->at <= o->size && len <= o->size - o->at)
+	if (len > 0 && o->at <= o->size && len <= o->size - o->at)
 		memcpy(o->to + o->at, bytes, len);
 	o->at += len;
 }
