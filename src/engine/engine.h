@@ -95,6 +95,7 @@ struct engine_ops {
 	int (*irqfd)(struct engine_vm *vm, unsigned gsi, int fd, bool on); /* edge on each signal of @fd */
 	int (*ioeventfd)(struct engine_vm *vm, bool port, uint64_t addr, unsigned len, int64_t match, int fd,
 			 bool on);
+	/* cpuid_host() - all that it can show; leaf 0x40000010, EAX: the guest's TSC in kHz, where it is known */
 	int (*cpuid_host)(struct engine_vm *vm, struct x86_cpuid *table, unsigned *n, struct err *e);
 	void (*vm_save)(struct engine_vm *vm, struct record_out *o, struct err *e);
 	void (*vm_restore)(struct engine_vm *vm, struct record_in *in);
