@@ -106,6 +106,7 @@ class Connection:
 
 class Vmm:
     count = 0
+    all = []
 
     def __init__(self, *args, wait=True, **kw):
         Vmm.count += 1
@@ -117,6 +118,7 @@ class Vmm:
         if wait:
             wait_for("API socket", lambda: os.path.exists(self.sock) or self.p.poll() is not None)
         self.c = None
+        Vmm.all.append(self)
 
     def raw(self, method, path, body=None):
         if self.c is None:
@@ -1228,6 +1230,9 @@ def main():
     except Skip as why:
         print(f"# skip: {why}")
         sys.exit(77)
+    finally:
+        for v in Vmm.all:
+            v.stop()
     if not CHECKED:
         print("# nothing was checked")
     print(f"{CHECKED} expectations, {FAILED} not met")
