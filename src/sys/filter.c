@@ -37,18 +37,16 @@ static void load(struct filter *f, uint32_t at)
 /* put_rule() - with the call's number in the accumulator before and, where the rule does not apply, after. */
 static void put_rule(struct filter *f, const struct filter_rule *r)
 {
-	uint32_t action = r->answer ? SECCOMP_RET_ERRNO | r->answer : SECCOMP_RET_ALLOW;
-
 	if (r->arg < 0) {
 		put(f, BPF_JMP | BPF_JEQ | BPF_K, r->nr, 0, 1);
-		put(f, BPF_RET | BPF_K, action, 0, 0);
+		put(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
 		return;
 	}
 	put(f, BPF_JMP | BPF_JEQ | BPF_K, r->nr, 0, 5);
 	load(f, AT_ARGS + 8U * (uint32_t)r->arg);
 	put(f, BPF_ALU | BPF_AND | BPF_K, r->mask, 0, 0);
 	put(f, BPF_JMP | BPF_JEQ | BPF_K, r->value, 0, 1);
-	put(f, BPF_RET | BPF_K, action, 0, 0);
+	put(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
 	load(f, AT_NR);
 }
 

@@ -18,13 +18,12 @@ struct err;
 
 enum { FILTER_INSNS_MAX = 1024 };
 
-/* Call @nr is answered when (argument @arg & @mask) == @value; @arg -1: always. Only the low 32 bits of an argument are
+/* Call @nr is allowed when (argument @arg & @mask) == @value; @arg -1: always. Only the low 32 bits of an argument are
  * looked at: right for what the kernel itself reads as 32 bits (ioctl's command) and for flags that live there. */
 struct filter_rule {
 	uint16_t nr;
 	int8_t arg;
 	uint32_t mask, value;
-	uint16_t answer; /* an errno: the call is not made and says this; 0: it is made */
 };
 
 struct filter { /* {0} is empty; on the caller's stack */

@@ -26,10 +26,10 @@ static const char root_mount[] =
 
 /*
  * What every thread needs whatever it does: libc's locks, clocks the vDSO cannot answer, the end, and memory that malloc(3)
- * takes and gives back (never executable).
+ * takes and gives back (never executable); qsort(3) asks how much of it there is.
  *
  * syscalls(common): futex clock_gettime gettimeofday nanosleep clock_nanosleep exit exit_group rt_sigreturn
- *	rt_sigprocmask sched_yield restart_syscall rseq set_robust_list getpid gettid munmap madvise brk
+ *	rt_sigprocmask sched_yield restart_syscall rseq set_robust_list getpid gettid sysinfo munmap madvise brk
  *	mmap[2]&PROT_EXEC=0 mprotect[2]&PROT_EXEC=0 mremap close write read
  */
 
@@ -113,15 +113,21 @@ static int empty_root(void)
 	return r < 0 ? r : (int)SYS1(SYS_chdir, "/");
 }
 
-static int no_powers(const struct jail_config *c)
+/* only_caps() - of the calling thread, for good. */
+static int only_caps(uint64_t keep)
 {
-	const struct cred_caps none = { 0 };
+	const struct cred_caps caps = { .effective = keep, .permitted = keep };
 	int r = cred_ambient_caps(0);
 
 	if (r >= 0)
-		r = cred_bound_caps(0);
-	if (r >= 0)
-		r = cred_set_caps(&none);
+		r = cred_bound_caps(keep);
+	return r < 0 ? r : cred_set_caps(&caps);
+}
+
+static int no_powers(const struct jail_config *c)
+{
+	int r = only_caps(c->keep_caps);
+
 	if (r >= 0)
 		r = cred_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
 	if (r >= 0)
@@ -133,24 +139,40 @@ static int no_powers(const struct jail_config *c)
 	return r;
 }
 
-int jail_enter(const struct jail_config *c, struct err *e)
+/* other_user() - nobody, in a user namespace where nobody else is anybody. */
+static int other_user(const struct jail_config *c, int ns)
 {
-	int ns = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (c->host_net ? 0 : CLONE_NEWNET);
+	uid_t uid;
+	gid_t gid;
 	int r = be_nobody(c);
 
+	uid = geteuid(); /* asked now: in the new namespace nobody has a name yet */
+	gid = getegid();
+	if (r >= 0)
+		r = ns_unshare(ns | CLONE_NEWUSER);
+	return r < 0 ? r : map_ids(uid, gid);
+}
+
+int jail_enter(const struct jail_config *c, struct err *e)
+{
+	int ns = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (c->host_net ? 0 : CLONE_NEWNET);
+	int r = c->keep_caps ? ns_unshare(ns) : other_user(c, ns);
+
 	if (r < 0)
-		return err_sys(e, -r, "jail: become user %u", c->uid);
-	r = ns_unshare(ns);
-	if (r < 0)
-		return err_sys(e, -r, "jail: namespaces of its own");
-	r = map_ids(geteuid(), getegid());
-	if (r < 0)
-		return err_sys(e, -r, "jail: user namespace");
+		return err_sys(e, -r, "jail: namespaces and a user of its own");
 	r = empty_root();
 	if (r < 0)
 		return err_sys(e, -r, "jail: empty root directory");
 	r = no_powers(c);
 	return r < 0 ? err_sys(e, -r, "jail: give up powers") : 0;
+}
+
+int jail_drop(struct err *e)
+{
+	const struct cred_caps none = { 0 }; /* the bounding set stays: nothing gains by exec any more */
+	int r = cred_set_caps(&none);
+
+	return r < 0 ? err_sys(e, -r, "jail: give up capabilities") : 0;
 }
 
 int jail_filter(unsigned work, bool trap, struct err *e)
@@ -163,7 +185,7 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 	} group[] = {
 		{ JAIL_CPU, syscalls_cpu, ARRAY_SIZE(syscalls_cpu) },
 		{ JAIL_LOOP, syscalls_loop, ARRAY_SIZE(syscalls_loop) },
-		{ JAIL_CPU | JAIL_LOOP, syscalls_device, ARRAY_SIZE(syscalls_device) },
+		{ JAIL_CPU | JAIL_LOOP | JAIL_SHARE, syscalls_device, ARRAY_SIZE(syscalls_device) },
 		{ JAIL_SHARE, syscalls_share, ARRAY_SIZE(syscalls_share) },
 		{ JAIL_SOCKETS, syscalls_sockets, ARRAY_SIZE(syscalls_sockets) },
 		{ JAIL_NET, syscalls_net, ARRAY_SIZE(syscalls_net) },
@@ -173,15 +195,10 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 #endif
 	};
 	/* one thread wakes another; nobody else's */
-	const struct filter_rule own[] = { { SYS_tgkill, 0, ~0U, (uint32_t)getpid(), 0 } };
-	/* threads, and by clone(2): what clone3(2) is asked for cannot be seen here, libc takes the other when there is none */
-	static const struct filter_rule threads[] = { { SYS_clone3, -1, ~0U, 0, ENOSYS },
-						      { SYS_clone, 0, CLONE_THREAD, CLONE_THREAD, 0 } };
+	const struct filter_rule own[] = { { SYS_tgkill, 0, ~0U, (uint32_t)getpid() } };
 	struct filter f = { 0 };
 
 	filter_allow(&f, own, ARRAY_SIZE(own));
-	if (work & JAIL_SHARE)
-		filter_allow(&f, threads, ARRAY_SIZE(threads));
 	for (size_t i = 0; i < ARRAY_SIZE(group); i++)
 		if (work & group[i].work)
 			filter_allow(&f, group[i].rule, group[i].n);

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct err;
@@ -22,6 +23,9 @@ struct err;
 struct jail_config {
 	uid_t uid; /* who the process becomes when it is root; else it stays who it is */
 	gid_t gid;
+	/* Capabilities (bits) that threads made before jail_drop() have, over the files that its descriptors reach: a server of shared
+	 * directories. Root only; then the user stays, and his namespace. */
+	uint64_t keep_caps;
 	bool host_net;    /* the user-mode network connects out of the host's namespace */
 	unsigned max_fds; /* RLIMIT_NOFILE; 0: as it is */
 };
@@ -33,13 +37,16 @@ struct jail_config {
  */
 int jail_enter(const struct jail_config *c, struct err *e);
 
+/* jail_drop() - the calling thread, and those it makes from now on, have no capabilities either. */
+int jail_drop(struct err *e);
+
 /* What a thread does. The union of kinds is one filter. */
 enum jail_work {
 	JAIL_CPU = 1,     /* runs a processor, and answers for devices' registers */
 	JAIL_LOOP = 2,    /* serves devices and requests */
 	JAIL_SOCKETS = 4, /* and passes streams on: vsock */
 	JAIL_NET = 8,     /* and opens the host's network: the user-mode stack */
-	JAIL_SHARE = 16,  /* and serves shared directories, in threads of their own */
+	JAIL_SHARE = 16,  /* serves a shared directory */
 };
 
 /* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed). @trap: SIGSYS

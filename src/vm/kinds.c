@@ -25,6 +25,7 @@
 #include "virtio/vnet.h"
 #include "virtio/vsock.h"
 #include "vm/broker.h"
+#include "vm/jail.h"
 #include "vm/machine_internal.h"
 
 #define ALIGN_UP(n, to) (((n) + (to)-1) / (to) * (to))
@@ -356,9 +357,17 @@ int machine_pmem_limit(struct machine *m, const char *id, const struct limiter_c
 }
 
 struct device_starts {
+	struct machine *m;
 	int rc;
 	struct err *e;
 };
+
+static int share_enter(void *arg)
+{
+	const struct machine *m = arg;
+
+	return m->config.jail.on ? jail_filter(JAIL_SHARE, m->config.jail.trap, NULL) : 0;
+}
 
 static void start_one(void *arg, struct vdev *d, const char *id)
 {
@@ -366,13 +375,13 @@ static void start_one(void *arg, struct vdev *d, const char *id)
 
 	(void)id;
 	if (d->ops->id == VDEV_FS && s->rc == 0)
-		s->rc = vfs_start(d, NULL, NULL, s->e);
+		s->rc = vfs_start(d, share_enter, s->m, s->e);
 }
 
 /* machine__kinds_start() - threads of devices that have one; once, just before the processors'. */
 int machine__kinds_start(struct machine *m, struct err *e)
 {
-	struct device_starts s = { .e = e };
+	struct device_starts s = { .m = m, .e = e };
 
 	machine__devices_each(m, start_one, &s);
 	return s.rc;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -277,13 +278,18 @@ enum verb { VERB_START, VERB_PAUSE, VERB_RESUME, VERB_STOP, VERB_COUNT };
 /* work_of() - what devices do besides, in whichever thread (enum jail_work). */
 static unsigned work_of(const struct machine_config *c)
 {
-	unsigned work = (c->vsock.on ? JAIL_SOCKETS : 0) | (c->n_shares ? JAIL_SHARE : 0);
+	unsigned work = c->vsock.on ? JAIL_SOCKETS : 0;
 
 	for (unsigned i = 0; i < c->n_nets; i++)
 		if (c->net[i].kind == MACHINE_NET_USER)
 			work |= JAIL_NET;
 	return work;
 }
+
+/* What serving files as their owners see them takes; they reach no further than the shares. */
+#define SHARE_CAPS                                                                                           \
+	(1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH | 1ULL << CAP_FOWNER |   \
+	 1ULL << CAP_FSETID | 1ULL << CAP_SETUID | 1ULL << CAP_SETGID)
 
 /* run_first() - the first guest instruction in this process; what may not be reached from there is given up before. */
 static int run_first(struct machine *m, struct err *e)
@@ -294,11 +300,10 @@ static int run_first(struct machine *m, struct err *e)
 
 	m->work = work_of(&m->config);
 	c.host_net = m->work & JAIL_NET;
-	if (m->work & JAIL_SHARE) /* the owners of files are looked at */
-		c.uid = geteuid();
-	if (j->on && !m->jailed)
+	if (m->config.n_shares && geteuid() == 0)
+		c.keep_caps = SHARE_CAPS;
+	if (j->on)
 		r = jail_enter(&c, e);
-	m->jailed = j->on;
 	if (r == 0)
 		r = machine__threads_start(m, MACHINE_WANT_RUN, e);
 	if (r == 0 && j->on)

@@ -72,7 +72,6 @@ struct machine {
 	uint64_t *told; /* owned; metrics.c: what was told of each count the last time */
 
 	int broker; /* owned: who connects vsock's streams when the machine is jailed; -1: none */
-	bool jailed;
 	unsigned work; /* enum jail_work of its devices */
 	int wake_fd; /* owned eventfd: processor to loop */
 	struct loop_source wake;

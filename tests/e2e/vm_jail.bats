@@ -88,3 +88,21 @@ teardown() {
 	done
 	return 1
 }
+
+@test "only the thread that serves a share has capabilities, those over files, and its root is empty too" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	mkdir share
+	start --share share:tag
+	local t caps= other=0
+	for t in /proc/"$MACHINE"/task/*; do
+		grep -q '^Seccomp:.2' "$t/status"
+		if grep -q '^CapEff:.0000000000000000' "$t/status"; then
+			other=$((other + 1))
+		else
+			caps+=$(awk '/^CapEff/ { print $2 }' "$t/status")
+		fi
+	done
+	[ "$other" -ge 2 ]
+	[ "$caps" = 00000000000000df ]
+	[ -z "$(ls -A "/proc/$MACHINE/root")" ]
+}
