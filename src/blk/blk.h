@@ -44,8 +44,9 @@ struct blk_request { /* the caller's, until done() */
 struct blk_options {
 	const char *format; /* "raw", "qcow2"; never NULL */
 	bool readonly;
-	bool direct;  /* O_DIRECT; raw only */
-	bool async;   /* io_uring; else blk_submit() completes before it returns */
+	bool direct; /* O_DIRECT; raw only */
+	bool async; /* io_uring, unless all files are in memory; else blk_submit() completes before it returns */
+	bool ring;    /* with @async: io_uring for files in memory too (tests) */
 	bool no_sync; /* flushes do nothing: cache_type=Unsafe */
 	bool pad;     /* raw: half a sector at the end is filled up with zeroes; else it is not shown */
 	bool as_is;   /* qcow2: refcounts that a crash left wrong stay so, for who wants to look at them */

@@ -64,6 +64,7 @@ int plain_sync(int fd); /* fdatasync(2) */
 int plain_punch(int fd, uint64_t offset, uint64_t len);
 /* plain_zero() - the bytes read as zeroes, by whatever way there is. */
 int plain_zero(int fd, uint64_t offset, uint64_t len, bool unmap);
+bool plain_is_memory(int fd);               /* tmpfs and the like */
 int plain_size(int fd, uint64_t *ret_size); /* also of a block device */
 
 /* iov_part() - segments for @len bytes from @skip on; at most @max. Return: how many; *ret_len bytes in them. */

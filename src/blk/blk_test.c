@@ -21,6 +21,7 @@ static struct blk *raw(int fd, struct blk_options o)
 	struct blk *b = NULL;
 
 	o.format = "raw";
+	o.ring = true; /* the files of these tests are in memory */
 	o.backing_dirfd = -1;
 	if (blk_open(&b, fd, &o, &e) < 0)
 		fail_msg("%s", e.text);
@@ -145,6 +146,18 @@ static void test_without_io_uring_requests_complete_at_once(void **state)
 	assert_int_equal(blk_event_fd(b), -1);
 	blk_close(b);
 	random_steps((struct blk_options){ .async = true });
+}
+
+static void test_a_file_in_memory_needs_no_ring(void **state)
+{
+	struct blk *b;
+
+	(void)state;
+	assert_int_equal(
+		blk_open(&b, raw_file(512), &(struct blk_options){ .format = "raw", .async = true }, NULL),
+		0);
+	assert_int_equal(blk_event_fd(b), -1);
+	blk_close(b);
 }
 
 static void test_too_many_requests_at_once_must_wait(void **state)
@@ -295,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_raw_holds_what_was_written_blocking),
 		cmocka_unit_test(test_raw_holds_what_was_written_through_a_ring),
 		cmocka_unit_test_teardown(test_without_io_uring_requests_complete_at_once, teardown),
+		cmocka_unit_test(test_a_file_in_memory_needs_no_ring),
 		cmocka_unit_test(test_too_many_requests_at_once_must_wait),
 		cmocka_unit_test(test_a_bad_request_is_answered_not_started),
 		cmocka_unit_test(test_discard_gives_space_back_and_map_shows_holes),

@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "blk/blk_internal.h"
 #include "base/bug.h"
@@ -188,4 +190,12 @@ int plain_size(int fd, uint64_t *ret_size)
 		return -EINVAL;
 	*ret_size = (uint64_t)st.st_size;
 	return 0;
+}
+
+bool plain_is_memory(int fd)
+{
+	struct statfs fs;
+
+	return SYS2(SYS_fstatfs, fd, &fs) == 0 &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
 }

@@ -81,9 +81,11 @@ static void one(struct driver *t, struct in *in)
 static struct blk *disk(bool qcow2, bool async)
 {
 	struct qcow2_create c = qcow2_create_default;
-	struct blk_options o = {
-		.format = qcow2 ? "qcow2" : "raw", .async = async, .no_sync = true, .backing_dirfd = -1
-	};
+	struct blk_options o = { .format = qcow2 ? "qcow2" : "raw",
+				 .async = async,
+				 .ring = true,
+				 .no_sync = true,
+				 .backing_dirfd = -1 };
 	int fd = memfd_create("disk", MFD_CLOEXEC);
 	struct blk *b;
 

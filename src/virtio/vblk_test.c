@@ -37,7 +37,9 @@ static struct blk *disk(uint64_t sectors, bool readonly, bool async)
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, (off_t)(sectors * 512)), 0);
 	disk_fd = fd;
-	if (blk_open(&b, fd, &(struct blk_options){ .format = "raw", .readonly = readonly, .async = async },
+	if (blk_open(&b, fd,
+		     &(struct blk_options){
+			     .format = "raw", .readonly = readonly, .async = async, .ring = true },
 		     &e) < 0)
 		fail_msg("%s", e.text);
 	return b;
