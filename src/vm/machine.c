@@ -253,6 +253,7 @@ void machine_free(struct machine *m)
 	if (!m)
 		return;
 	machine__threads_want(m, MACHINE_WANT_STOP);
+	machine__ahead_free(m);
 	machine__devices_free(m);
 	free(m->told);
 	for (unsigned i = 0; i < m->n_cpus; i++) {

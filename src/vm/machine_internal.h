@@ -32,7 +32,7 @@ struct machine_cpu {
 enum { MACHINE_METRICS_MAX = 1024 };
 
 struct machine_source { /* where a restored machine's memory comes from */
-	int fd;         /* borrowed memory file; -1: a page fault handler */
+	int fd;         /* borrowed memory file, while it is mapped; -1: a page fault handler */
 	uint64_t bytes; /* of all parts */
 	unsigned n;
 	struct {
@@ -57,8 +57,9 @@ struct machine {
 
 	struct gmem mem;
 	gpa_t hotplug_base; /* where the memory that devices add begins; the guest's memory map ends there */
-	const struct machine_source *source; /* borrowed; NULL: memory is fresh */
-	struct engine_vm *vm;                /* owned */
+	struct machine_source source; /* n 0: memory is fresh */
+	struct machine_ahead *ahead;  /* owned; NULL: nothing to remember or to fetch */
+	struct engine_vm *vm;         /* owned */
 	struct bus ports, mmio;
 	struct machine_cpu cpu[ENGINE_CPUS_MAX];
 	unsigned n_cpus;
@@ -71,9 +72,9 @@ struct machine {
 
 	uint64_t *told; /* owned; metrics.c: what was told of each count the last time */
 
-	int broker; /* owned: who connects vsock's streams when the machine is jailed; -1: none */
+	int broker;    /* owned: who connects vsock's streams when the machine is jailed; -1: none */
 	unsigned work; /* enum jail_work of its devices */
-	int wake_fd; /* owned eventfd: processor to loop */
+	int wake_fd;   /* owned eventfd: processor to loop */
 	struct loop_source wake;
 
 	pthread_mutex_t lock; /* of the rest */
@@ -100,6 +101,11 @@ int machine__config_check_saved(const struct machine_config *c, struct err *e); 
 
 /* snapshot_mem.c */
 int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e);
+
+/* ahead.c - the working set of a restored machine */
+int machine__ahead_new(struct machine *m, const char *mem_path, struct err *e); /* NULL: nothing to do */
+int machine__ahead_start(struct machine *m, struct err *e); /* just before the processors' threads */
+void machine__ahead_free(struct machine *m);
 
 /* ends.c - ports by which a guest ends itself, and the boot timer */
 int machine__ends_add(struct machine *m, struct err *e);

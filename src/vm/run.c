@@ -224,6 +224,8 @@ int machine__threads_start(struct machine *m, enum machine_want want, struct err
 	want_set(m, want);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = machine__kinds_start(m, e);
+	if (r == 0)
+		r = machine__ahead_start(m, e);
 	if (r == 0 && m->config.jail.on)
 		r = jail_drop(e);
 	for (unsigned i = 0; i < m->n_cpus && r == 0; i++)

@@ -64,7 +64,8 @@ static int state_save(struct machine *m, struct buf *b, struct err *e)
 	snapshot__config_save(&m->config, &o);
 	snapshot__layout_save(&m->mem, &o);
 	r = cpus_save(m, &o, e);
-	record_begin(&o, "engine", VM_VERSION); /* behind the processors: see engine.h on the order of a restore */
+	record_begin(&o, "engine",
+		     VM_VERSION); /* behind the processors: see engine.h on the order of a restore */
 	engine_vm_save(m->vm, &o, &why);
 	record_end(&o);
 	if (r == 0 && why.code)
@@ -257,12 +258,11 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 			struct err *e)
 {
 	auto_free struct cpu_scratch *s = calloc(1, sizeof(*s));
-	struct machine_source source = { .fd = r->mem.fd };
 	int rc = s ? 0 : err_sys(e, ENOMEM, "a machine");
 
 	if (rc == 0 && record_open(in, "machine", MACHINE_VERSION)) {
 		snapshot__config_restore(&m->config, in);
-		snapshot__layout_restore(&source, in);
+		snapshot__layout_restore(&m->source, in);
 	}
 	if (rc == 0)
 		rc = in->rc;
@@ -274,13 +274,15 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 		rc = machine__config_check_saved(&m->config, e);
 	if (rc < 0)
 		return rc;
-	m->source = &source;
+	m->source.fd = r->mem.fd;
 	rc = machine__make(m, e);
-	m->source = NULL;
+	m->source.fd = -1;
 	if (rc == 0)
 		rc = state_restore(m, s, in, e);
+	if (rc == 0)
+		rc = machine__ahead_new(m, r->ahead_path, e);
 	if (rc == 0 && r->uffd_sock >= 0)
-		rc = snapshot__uffd_hand_over(&m->mem, &source, r->uffd_sock, e);
+		rc = snapshot__uffd_hand_over(&m->mem, &m->source, r->uffd_sock, e);
 	return rc;
 }
 

@@ -76,10 +76,10 @@ void snapshot__layout_restore(struct machine_source *s, struct record_in *in)
 /* machine__ram_add() - memory of the machine: fresh, or what the snapshot has there. */
 int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e)
 {
-	const struct machine_source *s = m->source;
+	const struct machine_source *s = &m->source;
 	int fd;
 
-	if (!s)
+	if (s->n == 0)
 		return gmem_add_ram(&m->mem, base, size, m->config.pages, e);
 	for (unsigned i = 0; i < s->n; i++) {
 		if (s->part[i].base != base || s->part[i].size != size)

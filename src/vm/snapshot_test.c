@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* snapshot_test.c - a machine goes on from its snapshot where it was; damaged and forged files are refused */
-#include "fmt/digest.h"
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/str.h"
+#include "fmt/digest.h"
+#include "sys/sock.h"
 
 #include "vm/machine_testing.h"
 #include "vm/snapshot_internal.h"
+#include "vm/workingset.h"
 
 enum { HEAD_LEN_AT = 16, HEAD_DIGEST_AT = 24, HEAD_BYTES = 96 };
 
@@ -307,6 +317,140 @@ static void test_forged_fields_never_crash(void **state)
 	files_close(&f);
 }
 
+static void test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it(void **state)
+{
+	char dir[] = "/tmp/hull-ahead-XXXXXX", mem[64], list[64];
+	struct machine_restore r = { .uffd_sock = -1 };
+	struct workingset set;
+	struct files f;
+	struct world w;
+	uint64_t bytes = 0;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	str_format(mem, sizeof(mem), "%s/mem", dir);
+	str_format(list, sizeof(list), "%s/mem.ahead", dir);
+	counted(&w, &f, 1);
+	r.ahead_path = mem;
+	for (int round = 0; round < 2; round++) {
+		if (restore(&w, &f, &r) < 0)
+			fail_msg("%s", w.e.text);
+		assert_return_code(machine_resume(w.m, &w.e), 0);
+		run(&w, round == 0 ? 1100 : 20);
+		machine_free(w.m);
+		w.m = NULL;
+		fd = open(list, O_RDONLY | O_CLOEXEC);
+		assert_true(fd >= 0);
+		assert_int_equal(workingset_read(&set, fd, 4 << 20), 0);
+		assert_true(set.n > 0);
+		for (uint32_t i = 0; i < set.n; i++)
+			bytes += set.range[i].len;
+		assert_true(bytes >= GMEM_PAGE &&
+			    bytes < 2 << 20); /* the guest's few pages, and their neighbours */
+		workingset_fini(&set);
+		close(fd);
+	}
+	assert_int_equal(unlink(list), 0);
+	assert_int_equal(rmdir(dir), 0);
+	world_close(&w);
+	files_close(&f);
+}
+
+static void test_a_list_that_makes_no_sense_is_none(void **state)
+{
+	static const struct {
+		const char *name;
+		struct workingset_range range[2];
+	} bad[] = {
+		{ "outside", { { 0, 4096 }, { 8 << 20, 4096 } } },
+		{ "over the end", { { 0, 4096 }, { (4 << 20) - 4096, 8192 } } },
+		{ "out of order", { { 8192, 4096 }, { 0, 4096 } } },
+		{ "overlapping", { { 0, 8192 }, { 4096, 4096 } } },
+		{ "no length", { { 0, 4096 }, { 8192, 0 } } },
+		{ "not whole pages", { { 0, 4096 }, { 8192, 100 } } },
+		{ "wraps", { { 0, 4096 }, { 8192, -4096ULL } } },
+	};
+	struct workingset_range good[] = { { 0, 4096 }, { 8192, 4096 } };
+	struct workingset w = { .range = good, .n = 2 }, got;
+	int fd = memfd_create("list", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(workingset_read(&got, fd, 4 << 20), -EBADMSG);
+	assert_int_equal(workingset_write(&w, fd, 4 << 20), 0);
+	assert_int_equal(workingset_read(&got, fd, 4 << 20), 0);
+	assert_int_equal(got.n, 2);
+	assert_int_equal(got.range[1].offset, 8192);
+	workingset_fini(&got);
+	assert_int_equal(workingset_read(&got, fd, 8 << 20), -EBADMSG); /* another memory file's */
+	assert_int_equal(ftruncate(fd, 40), 0);
+	assert_int_equal(workingset_read(&got, fd, 4 << 20), -EBADMSG);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		memcpy(good, bad[i].range, sizeof(good));
+		assert_int_equal(workingset_write(&w, fd, 4 << 20), 0);
+		if (workingset_read(&got, fd, 4 << 20) != -EBADMSG)
+			fail_msg("%s: taken", bad[i].name);
+	}
+	close(fd);
+}
+
+/* handler() - serves page faults of a machine that was handed over at @sock, from @mem. In a child, which the test ends. */
+static void handler(int sock, int mem)
+{
+	static char text[4096], page[GMEM_PAGE];
+	struct uffd_msg msg;
+	unsigned long long base;
+	int fd;
+	ssize_t n = sock_recv_fd(sock, text, sizeof(text) - 1, &fd);
+
+	if (n <= 0 || fd < 0 || sscanf(text, "[{\"base_host_virt_addr\":%llu", &base) != 1)
+		_exit(1);
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		poll(&p, 1, -1);
+		if (read(fd, &msg, sizeof(msg)) != sizeof(msg) || msg.event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		msg.arg.pagefault.address &= ~(uint64_t)(GMEM_PAGE - 1);
+		if (pread(mem, page, sizeof(page), (off_t)(msg.arg.pagefault.address - base)) != sizeof(page))
+			_exit(2);
+		ioctl(fd, UFFDIO_COPY,
+		      &(struct uffdio_copy){ .dst = msg.arg.pagefault.address,
+					     .src = (uintptr_t)page,
+					     .len = sizeof(page) });
+	}
+}
+
+static void test_pages_come_from_a_handler_that_was_handed_the_faults(void **state)
+{
+	struct machine_restore r = { .uffd_sock = -1 };
+	struct files f;
+	struct world w;
+	int pair[2], status;
+	uint32_t at;
+	pid_t pid;
+
+	(void)state;
+	at = counted(&w, &f, 1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid = fork();
+	if (pid == 0)
+		handler(pair[1], f.mem);
+	close(pair[1]);
+	r.uffd_sock = pair[0];
+	if (restore(&w, &f, &r) < 0)
+		fail_msg("%s", w.e.text);
+	assert_return_code(machine_resume(w.m, &w.e), 0);
+	for (int k = 0; k < 1000 && counter(&w) <= at; k++)
+		run(&w, 1);
+	assert_true(counter(&w) > at && counter(&w) < at + 100000000);
+	world_close(&w);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	files_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +459,9 @@ int main(void)
 		cmocka_unit_test(test_the_memory_file_has_holes_where_memory_is_zero),
 		cmocka_unit_test(test_a_difference_over_the_snapshot_before_is_the_next_one),
 		cmocka_unit_test(test_a_difference_needs_tracking),
+		cmocka_unit_test(test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it),
+		cmocka_unit_test(test_a_list_that_makes_no_sense_is_none),
+		cmocka_unit_test(test_pages_come_from_a_handler_that_was_handed_the_faults),
 		cmocka_unit_test(test_damaged_files_are_refused_with_one_line),
 		cmocka_unit_test(test_forged_fields_never_crash),
 	};
