@@ -98,8 +98,9 @@ int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, in
 
 	if (m->state != MACHINE_PAUSED)
 		return err_set(e, EBUSY, "a snapshot needs a paused machine");
-	if (kind == MACHINE_SNAPSHOT_DIFF && !m->config.track_dirty)
-		return err_set(e, EINVAL, "a difference needs a machine whose dirty pages are tracked");
+	/* memory that was fresh at the boot: its memory file knows every page that was ever touched */
+	if (kind == MACHINE_SNAPSHOT_DIFF && !m->config.track_dirty && m->source.n)
+		return err_set(e, EINVAL, "a difference of a restored machine needs its dirty pages tracked");
 	r = state_save(m, &b, e);
 	if (r == 0) {
 		r = state_write(state_fd, &b);
