@@ -39,6 +39,10 @@ const struct opt vm_config_opts[] = {
 	  "@dir" },
 	{ "vsock", 0, OPT_STRING, OPT(vsock), "CID[,uds=PATH]",
 	  "Sockets between host and guest: the guest's number, 3 or more, and the host's Unix socket", NULL },
+	{ "pmem", 0, OPT_LIST, OPT(pmem), "FILE[,ro]",
+	  "A file that the guest maps as its memory; may be repeated", "@file" },
+	{ "pci", 0, OPT_FLAG, OPT(pci), NULL, "Devices on a PCI bus instead of memory-mapped registers",
+	  NULL },
 	{ "balloon", 0, OPT_STRING, OPT(balloon), "MIB", "A balloon device that holds so much of the memory",
 	  NULL },
 	{ "no-jail", 0, OPT_FLAG, OPT(no_jail), NULL,
@@ -108,6 +112,23 @@ static int read_disk(struct machine_drive *d, unsigned i, const char *value, str
 			return bad_part("disk", value, part, "format=raw, format=qcow2 or ro", e);
 	}
 	return open_file(&d->file, "disk", path, d->readonly ? O_RDONLY : O_RDWR, e);
+}
+
+static int read_pmem(struct machine_pmem *p, unsigned i, const char *value, struct err *e)
+{
+	auto_free char *copy = strdup(value);
+	char *rest = copy, *path = next_part(&rest, ','), *part;
+
+	*p = (struct machine_pmem){ .file.fd = -1 };
+	str_format(p->id, sizeof(p->id), "pmem%u", i);
+	if (!copy)
+		return err_sys(e, ENOMEM, "--pmem");
+	while ((part = next_part(&rest, ','))) {
+		if (!str_eq(part, "ro"))
+			return bad_part("pmem", value, part, "ro", e);
+		p->readonly = true;
+	}
+	return open_file(&p->file, "pmem", path, p->readonly ? O_RDONLY : O_RDWR, e);
 }
 
 static int read_net(struct machine_net *n, unsigned i, const char *value, struct err *e)
@@ -209,10 +230,13 @@ static int read_lists(struct machine_config *c, const struct vm_opts *o, struct 
 	c->drive = calloc(o->disk.len + 1, sizeof(*c->drive));
 	c->net = calloc(o->net.len + 1, sizeof(*c->net));
 	c->share = calloc(o->share.len + 1, sizeof(*c->share));
-	if (!c->drive || !c->net || !c->share)
+	c->pmem = calloc(o->pmem.len + 1, sizeof(*c->pmem));
+	if (!c->drive || !c->net || !c->share || !c->pmem)
 		return err_sys(e, ENOMEM, "a machine");
 	for (size_t i = 0; i < o->disk.len && r == 0; i++)
 		r = read_disk(&c->drive[c->n_drives++], (unsigned)i, o->disk.item[i], e);
+	for (size_t i = 0; i < o->pmem.len && r == 0; i++)
+		r = read_pmem(&c->pmem[c->n_pmems++], (unsigned)i, o->pmem.item[i], e);
 	for (size_t i = 0; i < o->net.len && r == 0; i++)
 		if (!str_eq(o->net.item[i], "none"))
 			r = read_net(&c->net[c->n_nets++], (unsigned)i, o->net.item[i], e);
@@ -240,6 +264,7 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 	c->cpus = o->cpus < 0 ? 0 : (unsigned)o->cpus;
 	c->mem_bytes = o->memory < 0 ? 0 : (uint64_t)o->memory;
 	c->pages = GMEM_PAGES_SMALL;
+	c->pci = o->pci;
 	c->rng = o->rng;
 	c->console = o->virtio_console;
 	c->jail = (struct machine_jail){ .on = !o->no_jail, .uid = JAIL_NOBODY, .gid = JAIL_NOBODY };

@@ -13,10 +13,10 @@ struct machine_config;
 
 struct vm_opts {
 	const char *kernel, *initrd, *cmdline, *engine, *cpu, *vsock, *balloon;
-	struct strv disk, net, share;
+	struct strv disk, net, share, pmem;
 	int64_t memory; /* bytes */
 	int cpus;
-	bool rng, virtio_console, no_jail;
+	bool rng, virtio_console, no_jail, pci;
 };
 
 extern const struct opt vm_config_opts[];

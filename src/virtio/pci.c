@@ -124,6 +124,7 @@ void vpci_fini(struct vpci *p)
 		return;
 	pthread_mutex_destroy(&p->lock);
 	pthread_mutex_destroy(&p->msix_lock);
+	p->d->interrupt = NULL;
 	p->d = NULL;
 }
 

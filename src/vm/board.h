@@ -6,12 +6,12 @@
  *	0xc000_0000  boot timer, one page             0xfee0_0000  local APICs
  *	0xc000_1000  virtio-mmio, 4 KiB a device      0xfffb_c000  four pages that KVM keeps for itself
  *	0xc100_0000  PCI BARs below 4 GiB           0x1_0000_0000  the rest of RAM, then memory that is plugged in
- *	0xeec0_0000  PCI configuration (ECAM)      0x40_0000_0000  PCI BARs above 4 GiB, pmem
+ *	0xeec0_0000  PCI configuration (ECAM)      0x40_0000_0000  PCI BARs above 4 GiB, or behind RAM
  *
  *	port 0x060, 0x064  i8042 (line 1)             port 0x3f8  COM1 (line 4)
  *	port 0x070, 0x071  CMOS clock                 port 0x505  pvpanic
  *	port 0x0f4         debug exit                 port 0x600  ACPI sleep control and status
- *	                                              port 0x602  ACPI reset
+ *	port 0xcf8         PCI configuration          port 0x602  ACPI reset
  *
  * Lines 5 to 23 belong to virtio-mmio devices, in the order they are plugged in; from the twentieth on they share.
  */
@@ -34,6 +34,7 @@ enum {
 	BOARD_VIRTIO_MMIO_BYTES = 4096,
 	BOARD_DEVICES_MAX = 64, /* virtio devices of one machine */
 	BOARD_PCI_ECAM_BYTES = 1 << 20,
+	BOARD_PCI_MEM64_BYTES = 1 << 30,
 	BOARD_PCI_MEM32_BYTES = BOARD_PCI_ECAM - BOARD_PCI_MEM32,
 
 	BOARD_GSI_I8042 = 1,

@@ -3,6 +3,8 @@
  * kinds.c - the one file that knows every kind of virtio device: made from the configuration, changed while it runs
  *
  * The order of the table is the order of addresses and lines.
+ *
+ * syscalls(hotplug): eventfd2 epoll_ctl io_uring_setup fstat newfstatat fcntl lseek
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +26,7 @@
 #include "virtio/vfs.h"
 #include "virtio/vnet.h"
 #include "virtio/vsock.h"
+#include "vm/boot.h"
 #include "vm/broker.h"
 #include "vm/jail.h"
 #include "vm/machine_internal.h"
@@ -74,7 +77,7 @@ static int drives_add(struct machine *m, struct err *e)
 
 /* --- persistent memory ------------------------------------------------------------------------------------------- */
 
-gpa_t machine__memory_next(const struct machine *m, uint64_t align)
+gpa_t machine__memory_end(const struct machine *m, uint64_t align)
 {
 	const struct gmem_region *last = &m->mem.region[m->mem.n - 1]; /* they are in order */
 	gpa_t end = last->base + last->size;
@@ -82,12 +85,49 @@ gpa_t machine__memory_next(const struct machine *m, uint64_t align)
 	return ALIGN_UP(end < BOARD_HIGH_RAM ? BOARD_HIGH_RAM : end, align);
 }
 
+static bool meet(gpa_t a, uint64_t a_size, gpa_t b, uint64_t b_size)
+{
+	return a < b + b_size && b < a + a_size;
+}
+
+/* room() - the first multiple of @align, at 4 GiB or above, with @size bytes that nobody has. */
+static gpa_t room(const struct machine *m, const struct boot_window *pci, uint64_t size, uint64_t align)
+{
+	gpa_t at = ALIGN_UP(BOARD_HIGH_RAM, align), was;
+
+	do {
+		was = at;
+		for (unsigned i = 0; i < m->mem.n; i++) {
+			const struct gmem_region *r = &m->mem.region[i];
+
+			if (meet(at, size, r->base, r->size))
+				at = ALIGN_UP(r->base + r->size, align);
+		}
+		if (meet(at, size, pci->base, pci->size))
+			at = ALIGN_UP(pci->base + pci->size, align);
+	} while (at != was);
+	return at;
+}
+
+int machine__memory_place(const struct machine *m, gpa_t *base, uint64_t size, uint64_t align, struct err *e)
+{
+	struct boot_window pci = { 0 };
+
+	machine__pci_window(m, &pci);
+	if (*base == 0)
+		*base = room(m, &pci, size, align);
+	if (*base < BOARD_HIGH_RAM || *base % align || size > UINT64_MAX / 2 - *base ||
+	    meet(*base, size, pci.base, pci.size))
+		return err_set(e, EINVAL, "memory cannot be at 0x%llx", (unsigned long long)*base);
+	return 0;
+}
+
 static int pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
 {
-	gpa_t base = machine__memory_next(m, PMEM_ALIGN);
 	char name[VDEV_NAME_MAX + 1];
 	struct vdev *v;
 	struct stat st;
+	uint64_t size;
 	int r;
 
 	str_format(name, sizeof(name), "pmem '%s'", p->id);
@@ -95,10 +135,13 @@ static int pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
 		return err_sys(e, errno, "%s", name);
 	if (!S_ISREG(st.st_mode) || st.st_size == 0)
 		return err_set(e, EINVAL, "%s: want a regular file with something in it", name);
-	r = gmem_add_file(&m->mem, base, ALIGN_UP((uint64_t)st.st_size, (uint64_t)PMEM_ALIGN),
-			  TAKE_FD(p->file.fd), 0, !p->readonly, p->readonly, false, e);
+	size = ALIGN_UP((uint64_t)st.st_size, (uint64_t)PMEM_ALIGN);
+	r = machine__memory_place(m, &p->base, size, PMEM_ALIGN, e);
 	if (r == 0)
-		r = pmem_new(&v, &m->mem, m->loop, name, base, &p->limit, e);
+		r = gmem_add_file(&m->mem, p->base, size, TAKE_FD(p->file.fd), 0, !p->readonly, p->readonly,
+				  false, e);
+	if (r == 0)
+		r = pmem_new(&v, &m->mem, m->loop, name, p->base, &p->limit, e);
 	return r < 0 ? err_wrap(e, r, "%s", name) : machine__plug(m, v, p->id, e);
 }
 
@@ -242,38 +285,15 @@ static int nets_add(struct machine *m, struct err *e)
 	return r;
 }
 
-/* missing() - kinds that no file here gives yet are refused, not left out. */
-static int missing(struct machine *m, struct err *e)
-{
-	const struct machine_config *c = &m->config;
-	const struct {
-		bool wanted;
-		const char *what;
-	} kind[] = {
-		{ c->pci, "devices on PCI" },
-	};
-
-	for (size_t i = 0; i < sizeof(kind) / sizeof(kind[0]); i++)
-		if (kind[i].wanted)
-			return err_set(e, ENOSYS, "%s: not there yet", kind[i].what);
-	return 0;
-}
-
 int machine__kinds_add(struct machine *m, struct err *e)
 {
-	static int (*const add[])(struct machine *, struct err *) = { missing,
-								      drives_add,
-								      pmems_add,
-								      nets_add,
-								      shares_add,
-								      machine__balloon_add,
-								      machine__memhp_add,
-								      rng_add,
-								      console_add,
-								      vsock_add };
+	static int (*const add[])(struct machine *, struct err *) = {
+		drives_add,         pmems_add, nets_add,    shares_add, machine__balloon_add,
+		machine__memhp_add, rng_add,   console_add, vsock_add
+	};
 	int r = 0;
 
-	m->hotplug_base = machine__memory_next(m, BOARD_PAGE);
+	m->hotplug_base = machine__memory_end(m, BOARD_PAGE);
 	for (size_t i = 0; i < sizeof(add) / sizeof(add[0]) && r == 0; i++)
 		r = add[i](m, e);
 	return r;
@@ -369,11 +389,12 @@ static int share_enter(void *arg)
 	return m->config.jail.on ? jail_filter(JAIL_SHARE, m->config.jail.trap, NULL) : 0;
 }
 
-static void start_one(void *arg, struct vdev *d, const char *id)
+static void start_one(void *arg, struct vdev *d, const char *id, unsigned place)
 {
 	struct device_starts *s = arg;
 
 	(void)id;
+	(void)place;
 	if (d->ops->id == VDEV_FS && s->rc == 0)
 		s->rc = vfs_start(d, share_enter, s->m, s->e);
 }

@@ -113,7 +113,7 @@ int machine_balloon_hint_status(struct machine *m, uint32_t *ret_host, uint32_t 
 /* machine__memhp_add() - a region behind all other memory, with nothing of it plugged; no page of it exists until one is touched. */
 int machine__memhp_add(struct machine *m, struct err *e)
 {
-	const struct machine_memhp *h = &m->config.memhp;
+	struct machine_memhp *h = &m->config.memhp;
 	struct memhp_config c = {
 		.size = h->total_mib * MIB,
 		.slot = h->slot_mib * MIB,
@@ -127,8 +127,10 @@ int machine__memhp_add(struct machine *m, struct err *e)
 		return 0;
 	if (!c.slot || !c.size)
 		return err_set(e, EINVAL, "memory hot-plug: a size of 0");
-	c.base = machine__memory_next(m, c.slot);
-	r = machine__ram_add(m, c.base, c.size, e);
+	r = machine__memory_place(m, &h->base, c.size, c.slot, e);
+	c.base = h->base;
+	if (r == 0)
+		r = machine__ram_add(m, c.base, c.size, e);
 	if (r == 0 && m->config.track_dirty)
 		r = gmem_track(&m->mem, e);
 	if (r == 0)

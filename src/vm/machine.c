@@ -137,8 +137,6 @@ static int boot(struct machine *m, struct x86_state *s, struct err *e)
 		.initrd_fd = c->initrd.fd,
 		.cmdline = c->cmdline,
 		.cpus = m->n_cpus,
-		.dev = dev,
-		.n_dev = machine__devices_boot(m, dev),
 		.serial = c->serial,
 		.i8042 = c->i8042,
 		.pvpanic = c->pvpanic,
@@ -151,6 +149,7 @@ static int boot(struct machine *m, struct x86_state *s, struct err *e)
 	};
 	int r;
 
+	machine__devices_boot(m, &b, dev);
 	memcpy(b.guid, m->guid, sizeof(b.guid));
 	memset(s, 0, sizeof(*s));
 	r = boot_load(&b, s, e);
@@ -279,7 +278,7 @@ enum verb { VERB_START, VERB_PAUSE, VERB_RESUME, VERB_STOP, VERB_COUNT };
 /* work_of() - what devices do besides, in whichever thread (enum jail_work). */
 static unsigned work_of(const struct machine_config *c)
 {
-	unsigned work = c->vsock.on ? JAIL_SOCKETS : 0;
+	unsigned work = (c->vsock.on ? JAIL_SOCKETS : 0) | (c->pci ? JAIL_PCI : 0);
 
 	for (unsigned i = 0; i < c->n_nets; i++)
 		if (c->net[i].kind == MACHINE_NET_USER)
@@ -308,7 +307,9 @@ static int run_first(struct machine *m, struct err *e)
 	if (r == 0)
 		r = machine__threads_start(m, MACHINE_WANT_RUN, e);
 	if (r == 0 && j->on)
-		r = jail_filter(JAIL_LOOP | m->work, j->trap, e);
+		r = jail_filter(JAIL_LOOP | m->work | (m->config.pci ? JAIL_HOTPLUG : 0) |
+					(m->config.memhp.on ? JAIL_MEMORY : 0),
+				j->trap, e);
 	return r;
 }
 

@@ -92,6 +92,7 @@ struct machine_net {
 struct machine_pmem {
 	char id[MACHINE_NAME_MAX + 1];
 	struct machine_file file;
+	gpa_t base; /* where it lies; 0: the machine finds a place */
 	bool root, readonly;
 	struct limiter_config limit;
 };
@@ -116,6 +117,7 @@ struct machine_balloon {
 
 struct machine_memhp {
 	bool on;
+	gpa_t base; /* where it begins; 0: the machine finds a place */
 	uint32_t total_mib, slot_mib, block_mib, requested_mib;
 };
 

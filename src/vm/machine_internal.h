@@ -14,6 +14,8 @@
 #include "vm/machine.h"
 
 struct boot_device;
+struct boot_image;
+struct boot_window;
 struct vdev;
 struct serial;
 
@@ -28,8 +30,6 @@ struct machine_cpu {
 	unsigned n_cpuid;
 	uint64_t n_io_in, n_io_out, n_mmio_read, n_mmio_write, n_failures; /* exits; its thread writes */
 };
-
-enum { MACHINE_METRICS_MAX = 1024 };
 
 struct machine_source { /* where a restored machine's memory comes from */
 	int fd;         /* borrowed memory file, while it is mapped; -1: a page fault handler */
@@ -130,26 +130,38 @@ void machine__wake(void *m, uint32_t events);
 /* machine__devices_add(), and once memory is set (which they may add to): machine__devices_ring(), their doorbells. */
 int machine__devices_add(struct machine *m, struct err *e);
 int machine__devices_ring(struct machine *m, struct err *e);
-/* machine__devices_boot() - the windows for the DSDT, into @dev of BOARD_DEVICES_MAX. Return: how many. */
-unsigned machine__devices_boot(const struct machine *m, struct boot_device *dev);
+/* machine__devices_boot() - what ACPI tells of them: into @img; windows of registers into @dev, of BOARD_DEVICES_MAX. */
+void machine__devices_boot(const struct machine *m, struct boot_image *img, struct boot_device *dev);
+/* machine__pci_window() - where BARs above 4 GiB are. Return: whether there is one. */
+bool machine__pci_window(const struct machine *m, struct boot_window *ret_w);
 void machine__devices_pause(struct machine *m);
 void machine__devices_resume(struct machine *m);
 void machine__devices_save(struct machine *m, struct record_out *o);
 void machine__devices_restore(struct machine *m, struct record_in *in);
 void machine__devices_free(struct machine *m);
-/* machine__devices_each() - in the order of plugging; @id "" for those that have none. */
-void machine__devices_each(struct machine *m, void (*each)(void *arg, struct vdev *d, const char *id),
+/* machine__devices_each() - @id "" for those that have none; @place: below BOARD_DEVICES_MAX, the device's as long as it is there. */
+void machine__devices_each(struct machine *m,
+			   void (*each)(void *arg, struct vdev *d, const char *id, unsigned place),
 			   void *arg);
 /* machine__device_find() - NULL: there is none of that kind (enum vdev_id) and id. */
 struct vdev *machine__device_find(struct machine *m, int kind, const char *id);
-/* machine__plug() - @d: taken, also on failure. @id: of those that have one, else ""; borrowed from the configuration. */
+/* machine__plug() - @d: taken, also on failure. @id: of those that have one, else "". */
 int machine__plug(struct machine *m, struct vdev *d, const char *id, struct err *e);
+/* machine__unplug() - a device of a machine with PCI goes, and is freed. */
+void machine__unplug(struct machine *m, struct vdev *d);
+
+/* metrics.c */
+/* machine__metrics_forget() - another device is at this place now. */
+void machine__metrics_forget(struct machine *m, unsigned place);
 
 /* kinds.c - what each kind of device is made of, and how it is changed while it runs */
 int machine__kinds_add(struct machine *m, struct err *e);
 int machine__kinds_start(struct machine *m, struct err *e);
-/* machine__memory_next() - the first place behind all memory, at 4 GiB or above, that is a multiple of @align. */
-gpa_t machine__memory_next(const struct machine *m, uint64_t align);
+/* machine__memory_end() - the first multiple of @align behind all memory, at 4 GiB or above. */
+gpa_t machine__memory_end(const struct machine *m, uint64_t align);
+/* machine__memory_place() - *@base 0: the first multiple of @align, at 4 GiB or above, with @size bytes that nobody has; else as it
+ * was given, if memory can be there: -EINVAL. */
+int machine__memory_place(const struct machine *m, gpa_t *base, uint64_t size, uint64_t align, struct err *e);
 int machine__balloon_add(struct machine *m, struct err *e); /* kinds_memory.c */
 int machine__memhp_add(struct machine *m, struct err *e);
 

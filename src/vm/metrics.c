@@ -2,8 +2,8 @@
 /*
  * metrics.c - what a machine's processors and devices have counted, under Firecracker's names
  *
- * Each call tells what came since the call before. The counts of one machine come in the same order every time, so what was told of
- * each is remembered by its place.
+ * Each call tells what came since the call before: what was told of each count is remembered by its place, a device's by the
+ * device's place.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,9 @@
 #include "vm/machine_internal.h"
 #include "vm/serial.h"
 
-enum { COUNTS_MAX = 24, GROUP_NAME_MAX = MACHINE_NAME_MAX + 16 };
+enum { COUNTS_MAX = 24, GROUP_NAME_MAX = MACHINE_NAME_MAX + 16, OWN_GROUPS = 2 };
+
+#define TOLD_MAX (COUNTS_MAX * (OWN_GROUPS + BOARD_DEVICES_MAX))
 
 struct count {
 	const char *name;
@@ -32,31 +34,35 @@ struct group { /* of one device, or the sum of all of a kind */
 struct metrics {
 	struct machine *m;
 	struct json_out *o;
-	unsigned at;        /* place of the next count */
 	const char *prefix; /* "net" */
 	int kind;           /* enum vdev_id */
 	void (*read)(struct vdev *d, struct group *g);
 	struct group sum;
 };
 
-static uint64_t since(struct metrics *x, uint64_t value)
+/* since() - the counts of the @at-th group become what came since the last time. */
+static void since(struct metrics *x, unsigned at, struct group *g)
 {
-	uint64_t *told;
+	uint64_t *told = x->m->told ? x->m->told + (size_t)at * COUNTS_MAX : NULL;
 
-	if (!x->m->told || x->at == MACHINE_METRICS_MAX)
-		return value;
-	told = &x->m->told[x->at++];
-	value -= *told;
-	*told += value;
-	return value;
+	for (unsigned i = 0; told && i < g->n; i++) {
+		g->c[i].value -= told[i];
+		told[i] += g->c[i].value;
+	}
 }
 
 static void put_group(struct metrics *x, const char *name, const struct group *g)
 {
 	json_put_open(x->o, name, '{');
 	for (unsigned i = 0; i < g->n; i++)
-		json_put_u64(x->o, g->c[i].name, since(x, g->c[i].value));
+		json_put_u64(x->o, g->c[i].name, g->c[i].value);
 	json_put_close(x->o, '}');
+}
+
+void machine__metrics_forget(struct machine *m, unsigned place)
+{
+	if (m->told)
+		memset(m->told + (size_t)(OWN_GROUPS + place) * COUNTS_MAX, 0, COUNTS_MAX * sizeof(*m->told));
 }
 
 static void add(struct group *g, const char *name, uint64_t value)
@@ -83,6 +89,7 @@ static void put_vcpu(struct metrics *x)
 	add(&g, "exit_mmio_read", sum[2]);
 	add(&g, "exit_mmio_write", sum[3]);
 	add(&g, "failures", sum[4]);
+	since(x, 0, &g);
 	put_group(x, "vcpu", &g);
 }
 
@@ -91,6 +98,7 @@ static void put_uart(struct metrics *x)
 	struct group g = { 0 };
 
 	add(&g, "missed_write_count", x->m->serial ? serial_dropped(x->m->serial) : 0);
+	since(x, 1, &g);
 	put_group(x, "uart", &g);
 }
 
@@ -140,7 +148,7 @@ static void read_block(struct vdev *d, struct group *g)
 }
 
 /* put_device() - its own group, and its part of the sum. */
-static void put_device(void *arg, struct vdev *d, const char *id)
+static void put_device(void *arg, struct vdev *d, const char *id, unsigned place)
 {
 	struct metrics *x = arg;
 	struct group g = { 0 };
@@ -149,6 +157,7 @@ static void put_device(void *arg, struct vdev *d, const char *id)
 	if ((int)d->ops->id != x->kind)
 		return;
 	x->read(d, &g);
+	since(x, OWN_GROUPS + place, &g);
 	str_format(name, sizeof(name), "%s_%s", x->prefix, id);
 	put_group(x, name, &g);
 	for (unsigned i = 0; i < g.n; i++)
@@ -166,7 +175,7 @@ void machine_metrics(struct machine *m, struct json_out *o)
 	struct metrics x = { .m = m, .o = o };
 
 	if (!m->told)
-		m->told = calloc(MACHINE_METRICS_MAX, sizeof(*m->told)); /* without it: totals */
+		m->told = calloc(TOLD_MAX, sizeof(*m->told)); /* without it: totals */
 	put_vcpu(&x);
 	put_uart(&x);
 	for (size_t i = 0; i < ARRAY_SIZE(kind); i++) {

@@ -14,7 +14,7 @@
 #include "fmt/record.h"
 #include "vm/snapshot_internal.h"
 
-enum { CONFIG_VERSION = 1, DRIVE_VERSION = 1, NET_VERSION = 1, PMEM_VERSION = 1, SHARE_VERSION = 1 };
+enum { CONFIG_VERSION = 2, DRIVE_VERSION = 1, NET_VERSION = 1, PMEM_VERSION = 2, SHARE_VERSION = 1 };
 
 static void put_limit(struct record_out *o, const struct limiter_config *l)
 {
@@ -139,6 +139,7 @@ static void pmem_save(const struct machine_pmem *p, struct record_out *o)
 	record_begin(o, "pmem", PMEM_VERSION);
 	record_put_str(o, p->id);
 	record_put_str(o, p->file.path);
+	record_put_u64(o, p->base);
 	put_bools(o, (const bool[]){ p->root, p->readonly }, 2);
 	put_limit(o, &p->limit);
 	record_end(o);
@@ -151,6 +152,7 @@ static void pmem_restore(struct machine_pmem *p, struct record_in *in)
 		return;
 	record_get_str(in, p->id, sizeof(p->id));
 	p->file.path = get_text(in);
+	p->base = record_get_u64(in);
 	get_bools(in, (bool *const[]){ &p->root, &p->readonly }, 2);
 	get_limit(in, &p->limit);
 	record_close(in);
@@ -222,6 +224,7 @@ void snapshot__config_save(const struct machine_config *c, struct record_out *o)
 	record_put_str(o, c->vsock.uds_path);
 	record_put_u32(o, c->balloon.mib);
 	record_put_u16(o, c->balloon.stats_s);
+	record_put_u64(o, c->memhp.base);
 	record_put_u32(o, c->memhp.total_mib);
 	record_put_u32(o, c->memhp.slot_mib);
 	record_put_u32(o, c->memhp.block_mib);
@@ -257,6 +260,7 @@ void snapshot__config_restore(struct machine_config *c, struct record_in *in)
 	c->vsock.uds_path = get_text(in);
 	c->balloon.mib = record_get_u32(in);
 	c->balloon.stats_s = record_get_u16(in);
+	c->memhp.base = record_get_u64(in);
 	c->memhp.total_mib = record_get_u32(in);
 	c->memhp.slot_mib = record_get_u32(in);
 	c->memhp.block_mib = record_get_u32(in);

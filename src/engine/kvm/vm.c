@@ -119,6 +119,7 @@ static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, stru
 	return 0;
 }
 
+/* syscalls(memory): ioctl[1]=KVM_SET_USER_MEMORY_REGION */
 static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct err *e)
 {
 	struct kvm_vm *vm = kvm__vm(v);
