@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Each virtio device, driven by a small guest of ours over every form of ring.
+# Each virtio device, driven by a small guest of ours over every form of ring, behind registers and on PCI.
 
 load common
 
@@ -14,14 +14,18 @@ teardown_file() { teardown_hull; }
 
 setup() { [ -w /dev/kvm ] || skip "no /dev/kvm, and no other engine yet"; }
 
-RINGS=('' noevent packed indirect 'packed indirect' poll)
+RINGS=('' noevent packed indirect 'packed indirect' poll
+	pci 'pci noevent ports' 'pci packed move' 'pci indirect shared' 'pci packed indirect' 'pci poll')
+
+# transport CMDLINE: the option that goes with the word "pci" in it
+transport() { [[ " $1 " != *' pci '* ]] || echo --pci; }
 
 # guest NAME [CMDLINE [OPTIONS]]
 guest() {
 	local name=$1 line=${2-}
 	shift
 	[ $# = 0 ] || shift
-	run timeout 20 "$HULL" vm run --kernel "$GUESTS/$name" --cmdline "$line" "$@" </dev/null
+	run timeout 20 "$HULL" vm run --kernel "$GUESTS/$name" --cmdline "$line" $(transport "$line") "$@" </dev/null
 	[[ $output != *"not there yet"* ]] || skip "$output"
 }
 
@@ -121,8 +125,8 @@ open(sys.argv[1], "wb").write(b"".join(struct.pack("<Q", i) + bytes(504) for i i
 @test "two machines on a switch exchange frames" {
 	local line
 	mkdir -p "$HULL_TMP/sw"
-	for line in '' packed 'bytes=1514'; do
-		"$HULL" vm run --kernel "$GUESTS/net" --net "switch=$HULL_TMP/sw" --cmdline "role=pong $line" </dev/null \
+	for line in '' packed 'bytes=1514' pci 'pci packed'; do
+		"$HULL" vm run $(transport "$line") --kernel "$GUESTS/net" --net "switch=$HULL_TMP/sw" --cmdline "role=pong $line" </dev/null \
 			>"$HULL_TMP/pong" 2>&1 3>&- &
 		wait_for "$HULL_TMP/pong" ready
 		guest net "role=ping $line" --net "switch=$HULL_TMP/sw"
@@ -155,4 +159,29 @@ open(sys.argv[1], "wb").write(b"".join(struct.pack("<Q", i) + bytes(504) for i i
 		guest balloon "$line" --balloon 16
 		is 'wants 4096 pages' 'gave 4096' 'took back, 0 wrong'
 	done
+}
+
+@test "persistent memory is the file: what a guest writes and flushes is in it, and a read-only one stays as it is" {
+	local line
+	for line in "${RINGS[@]}"; do
+		printf 'from the host' >"$HULL_TMP/pmem"
+		truncate -s 3M "$HULL_TMP/pmem"
+		guest pmem "$line" --pmem "$HULL_TMP/pmem"
+		is "4 MiB, 'from the host'" 'flush 0' 'unknown request 1' 'past the end of the file: 0' && [ "$status" = 0 ]
+		[ "$(head -c 14 "$HULL_TMP/pmem" | tr -d '\0')" = 'from the guest' ]
+		[ "$(stat -c %s "$HULL_TMP/pmem")" = 3145728 ]
+	done
+	printf 'from the host' >"$HULL_TMP/pmem"
+	truncate -s 2M "$HULL_TMP/pmem"
+	guest pmem 'pci ro' --pmem "$HULL_TMP/pmem,ro"
+	is "2 MiB, 'from the host'" 'flush 0' 'unknown request 1'
+	[ "$(head -c 13 "$HULL_TMP/pmem")" = 'from the host' ]
+}
+
+@test "the last of many disks on the PCI bus works" {
+	local i disks=()
+	make_disk "$HULL_TMP/disk"
+	for ((i = 0; i < 15; i++)); do disks+=(--disk "$HULL_TMP/disk,ro"); done
+	guest blk 'pci nth=14' "${disks[@]}" --rng --virtio-console
+	[[ "$output" == *'320 of 320 reads right'* ]]
 }

@@ -3,7 +3,7 @@
 #include "cpu.h"
 #include "virtio.h"
 
-enum { VECTOR = 0x58, PAGE = 4096, FIRST = 16 << 20, BATCH = 256, ACTUAL = 4, R_CONFIG = 0x100 };
+enum { VECTOR = 0x58, PAGE = 4096, FIRST = 16 << 20, BATCH = 256, ACTUAL = 4 };
 
 static struct virtio v;
 static struct virtq inflate, deflate;
@@ -61,10 +61,10 @@ int guest_main(void)
 	print("wants %u pages\n", want);
 	ring3(touch, (void *)(uint64_t)want);
 	move(&inflate, want);
-	write32(v.base + R_CONFIG + ACTUAL, want);
+	virtio_config_write32(&v, ACTUAL, want);
 	print("gave %u\n", virtio_config32(&v, ACTUAL));
 	move(&deflate, want);
-	write32(v.base + R_CONFIG + ACTUAL, 0);
+	virtio_config_write32(&v, ACTUAL, 0);
 	print("took back, %ld wrong\n", ring3(touch, (void *)(uint64_t)want));
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "virtio.h"
 
 #include "cpu.h"
+#include "pci.h"
 
 enum { /* registers. Spec: virtio 1.2 §4.2.2 */
        R_MAGIC = 0x00,
@@ -39,11 +40,39 @@ enum { /* registers. Spec: virtio 1.2 §4.2.2 */
 
        DEVICES = 64,
        LISTENERS = 8,
+       CONFIG_VECTOR = 0x40, /* on PCI: so much above the one of the queues */
+};
+
+enum { /* registers in a PCI device's common window. Spec: virtio 1.2 §4.1.4.3 */
+       P_FEATURES_SEL = 0,
+       P_FEATURES = 4,
+       P_DRIVER_FEATURES_SEL = 8,
+       P_DRIVER_FEATURES = 12,
+       P_CONFIG_VECTOR = 16,
+       P_STATUS = 20,
+       P_QUEUE_SEL = 22,
+       P_QUEUE_SIZE = 24,
+       P_QUEUE_VECTOR = 26,
+       P_QUEUE_ENABLE = 28,
+       P_QUEUE_NOTIFY = 30,
+       P_DESC = 32,
+       P_AVAIL = 40,
+       P_USED = 48,
 };
 
 static struct virtio *listener[LISTENERS];
 
-bool virtio_find(struct virtio *v, unsigned id, unsigned nth)
+static void write16(uint64_t addr, uint16_t v)
+{
+	*(volatile uint16_t *)addr = v;
+}
+
+static uint16_t read16(uint64_t addr)
+{
+	return *(volatile uint16_t *)addr;
+}
+
+static bool find_registers(struct virtio *v, unsigned id, unsigned nth)
 {
 	uint64_t base = cmdline_u64("base", 0xc0001000), stride = cmdline_u64("stride", 0x1000);
 	unsigned gsi = (unsigned)cmdline_u64("gsi", 5);
@@ -51,40 +80,102 @@ bool virtio_find(struct virtio *v, unsigned id, unsigned nth)
 	for (unsigned i = 0; i < DEVICES; i++, base += stride) {
 		if (read32(base + R_MAGIC) != 0x74726976)
 			return false;
+		if (read32(base + R_VERSION) != 2)
+			panic("virtio: not of version 2");
 		if (read32(base + R_DEVICE) != id || nth-- > 0)
 			continue;
-		if (read32(base + R_VERSION) != 2)
-			panic("virtio %u: version %u", id, read32(base + R_VERSION));
-		*v = (struct virtio){ .base = base, .gsi = gsi + i };
+		*v = (struct virtio){ .base = base, .config = base + R_CONFIG, .gsi = gsi + i % 19 };
 		return true;
 	}
 	return false;
 }
 
+static bool find_pci(struct virtio *v, unsigned id, unsigned nth)
+{
+	for (unsigned i = 1; i < PCI_DEVICES; i++) {
+		if (pci_read(i, 0) != (0x1af4 | (0x1040 + id) << 16) || nth-- > 0)
+			continue;
+		*v = (struct virtio){ .pci = i };
+		return true;
+	}
+	return false;
+}
+
+/* windows() - where the registers are, from the capabilities; the BAR goes where the command line wants it */
+static void windows(struct virtio *v)
+{
+	uint64_t bar = pci_bar(v->pci, cmdline_has("move") != NULL);
+	unsigned at = pci_read(v->pci, 0x34) & 0xff;
+
+	for (; at; at = pci_read(v->pci, at) >> 8 & 0xff) {
+		uint32_t head = pci_read(v->pci, at);
+
+		if ((head & 0xff) == 0x11) {
+			v->msix_at = at;
+			v->msix = bar + (pci_read(v->pci, at + 4) & ~7U);
+			v->pba = bar + (pci_read(v->pci, at + 8) & ~7U);
+		}
+		if ((head & 0xff) != 9)
+			continue;
+		switch (head >> 24) {
+		case 1: v->base = bar + pci_read(v->pci, at + 8); break;
+		case 2:
+			v->notify = bar + pci_read(v->pci, at + 8);
+			v->notify_each = pci_read(v->pci, at + 16);
+			break;
+		case 4: v->config = bar + pci_read(v->pci, at + 8); break;
+		default: break;
+		}
+	}
+	if (!v->base || !v->notify || !v->config || !v->msix)
+		panic("virtio: PCI device %u lacks a window", v->pci);
+}
+
+bool virtio_find(struct virtio *v, unsigned id, unsigned nth)
+{
+	if (read32(cmdline_u64("base", 0xc0001000) + R_MAGIC) == 0x74726976)
+		return find_registers(v, id, nth);
+	if (!pci_there() || !find_pci(v, id, nth))
+		return false;
+	windows(v);
+	return true;
+}
+
 uint64_t virtio_offered(const struct virtio *v)
 {
-	uint64_t low;
+	uint64_t sel = v->base + (v->pci ? P_FEATURES_SEL : R_FEATURES_SEL);
+	uint64_t at = v->base + (v->pci ? P_FEATURES : R_FEATURES), low;
 
-	write32(v->base + R_FEATURES_SEL, 0);
-	low = read32(v->base + R_FEATURES);
-	write32(v->base + R_FEATURES_SEL, 1);
-	return low | (uint64_t)read32(v->base + R_FEATURES) << 32;
+	write32(sel, 0);
+	low = read32(at);
+	write32(sel, 1);
+	return low | (uint64_t)read32(at) << 32;
 }
 
 uint32_t virtio_status(const struct virtio *v)
 {
-	return read32(v->base + R_STATUS);
+	return v->pci ? *(volatile uint8_t *)(v->base + P_STATUS) : read32(v->base + R_STATUS);
+}
+
+static void set_status(const struct virtio *v, uint8_t status)
+{
+	if (v->pci)
+		*(volatile uint8_t *)(v->base + P_STATUS) = status;
+	else
+		write32(v->base + R_STATUS, status);
 }
 
 void virtio_reset(struct virtio *v)
 {
-	write32(v->base + R_STATUS, 0);
+	set_status(v, 0);
 	spin_until(virtio_status(v) == 0);
 }
 
 void virtio_begin(struct virtio *v, uint64_t wanted)
 {
 	uint64_t generic = VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT | VIRTIO_F_PACKED;
+	uint64_t sel = v->base + (v->pci ? P_DRIVER_FEATURES_SEL : R_DRIVER_FEATURES_SEL);
+	uint64_t at = v->base + (v->pci ? P_DRIVER_FEATURES : R_DRIVER_FEATURES);
 
 	if (!cmdline_has("packed"))
 		generic &= ~VIRTIO_F_PACKED;
@@ -93,16 +184,16 @@ void virtio_begin(struct virtio *v, uint64_t wanted)
 	if (!cmdline_has("indirect"))
 		generic &= ~VIRTIO_F_INDIRECT;
 	virtio_reset(v);
-	write32(v->base + R_STATUS, S_ACKNOWLEDGE);
-	write32(v->base + R_STATUS, S_ACKNOWLEDGE | S_DRIVER);
+	set_status(v, S_ACKNOWLEDGE);
+	set_status(v, S_ACKNOWLEDGE | S_DRIVER);
 	v->features = virtio_offered(v) & (wanted | generic);
 	if (!(v->features & VIRTIO_F_VERSION_1))
 		panic("virtio: not of version 1");
-	write32(v->base + R_DRIVER_FEATURES_SEL, 0);
-	write32(v->base + R_DRIVER_FEATURES, (uint32_t)v->features);
-	write32(v->base + R_DRIVER_FEATURES_SEL, 1);
-	write32(v->base + R_DRIVER_FEATURES, (uint32_t)(v->features >> 32));
-	write32(v->base + R_STATUS, S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK);
+	write32(sel, 0);
+	write32(at, (uint32_t)v->features);
+	write32(sel, 1);
+	write32(at, (uint32_t)(v->features >> 32));
+	set_status(v, S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK);
 	if (!(virtio_status(v) & S_FEATURES_OK))
 		panic("virtio: features 0x%lx refused", v->features);
 }
@@ -113,30 +204,58 @@ static void write64(uint64_t addr, const volatile void *p)
 	write32(addr + 4, (uint32_t)((uint64_t)p >> 32));
 }
 
+static unsigned queue_max(const struct virtio *v, unsigned index)
+{
+	if (v->pci) {
+		write16(v->base + P_QUEUE_SEL, (uint16_t)index);
+		return read16(v->base + P_QUEUE_SIZE);
+	}
+	write32(v->base + R_QUEUE_SEL, index);
+	return read32(v->base + R_QUEUE_MAX);
+}
+
+/* rings_set() - of the queue that is selected */
+static void rings_set(const struct virtio *v, struct virtq *q)
+{
+	volatile void *driver = q->packed ? (volatile void *)&q->driver_event : (volatile void *)&q->avail;
+	volatile void *device = q->packed ? (volatile void *)&q->device_event : (volatile void *)&q->used;
+
+	if (v->pci) {
+		write16(v->base + P_QUEUE_SIZE, (uint16_t)q->size);
+		write64(v->base + P_DESC, q->desc);
+		write64(v->base + P_AVAIL, driver);
+		write64(v->base + P_USED, device);
+		q->doorbell = v->notify + (uint64_t)read16(v->base + P_QUEUE_NOTIFY) * v->notify_each;
+		write16(v->base + P_QUEUE_VECTOR, cmdline_has("shared") ? 1 : (uint16_t)(q->index + 1));
+		write16(v->base + P_QUEUE_ENABLE, 1);
+		return;
+	}
+	write32(v->base + R_QUEUE_SIZE, q->size);
+	write64(v->base + R_DESC, q->desc);
+	write64(v->base + R_AVAIL, driver);
+	write64(v->base + R_USED, device);
+	write32(v->base + R_QUEUE_READY, 1);
+}
+
 void virtq_init(struct virtio *v, struct virtq *q, unsigned index)
 {
-	uint32_t max;
+	unsigned max;
 
 	memset(q, 0, sizeof(*q));
 	q->v = v;
 	q->index = index;
 	q->packed = v->features & VIRTIO_F_PACKED;
 	q->wrap = q->used_wrap = true;
-	write32(v->base + R_QUEUE_SEL, index);
-	max = read32(v->base + R_QUEUE_MAX);
+	max = queue_max(v, index);
 	if (max == 0)
 		panic("virtio: no queue %u", index);
 	q->size = max < VIRTQ_SIZE_MAX ? max : VIRTQ_SIZE_MAX;
 	for (unsigned i = 0; i < q->size; i++)
 		q->free[q->n_free++] = (uint16_t)(q->size - 1 - i);
-	write32(v->base + R_QUEUE_SIZE, q->size);
-	write64(v->base + R_DESC, q->desc);
-	write64(v->base + R_AVAIL, q->packed ? (void *)&q->driver_event : (void *)&q->avail);
-	write64(v->base + R_USED, q->packed ? (volatile void *)&q->device_event : (volatile void *)&q->used);
 	/* The rings have room for VIRTQ_SIZE_MAX; with fewer, event indices lie right behind the ring. */
 	if (!q->packed && q->size != VIRTQ_SIZE_MAX && (v->features & VIRTIO_F_EVENT_IDX))
 		panic("virtio: a queue of %u", q->size);
-	write32(v->base + R_QUEUE_READY, 1);
+	rings_set(v, q);
 }
 
 static void on_irq(struct trap_frame *f)
@@ -145,6 +264,11 @@ static void on_irq(struct trap_frame *f)
 		struct virtio *v = listener[i];
 		uint32_t why;
 
+		if (v->pci) {
+			v->irqs += v->vector == f->vector;
+			v->config_irqs += v->vector + (unsigned)CONFIG_VECTOR == f->vector;
+			continue;
+		}
 		if (v->vector != f->vector)
 			continue;
 		why = read32(v->base + R_IRQ_STATUS);
@@ -152,6 +276,23 @@ static void on_irq(struct trap_frame *f)
 		v->irqs += why & 1;
 		v->config_irqs += why >> 1 & 1;
 	}
+}
+
+/* msix_on() - entry 0 for the configuration, the others for queues. Spec: PCI 3.0 §6.8.2; SDM 3A 11.11 */
+static void msix_on(struct virtio *v)
+{
+	unsigned n = (pci_read(v->pci, v->msix_at) >> 16 & 0x7ff) + 1;
+
+	for (unsigned i = 0; i < n; i++) {
+		write32(v->msix + 16 * i, 0xfee00000);
+		write32(v->msix + 16 * i + 4, 0);
+		write32(v->msix + 16 * i + 8, i ? v->vector : v->vector + CONFIG_VECTOR);
+		write32(v->msix + 16 * i + 12, 0);
+	}
+	write16(v->base + P_CONFIG_VECTOR, 0);
+	if (read16(v->base + P_CONFIG_VECTOR) != 0)
+		panic("virtio: no vector for the configuration");
+	pci_write(v->pci, v->msix_at, 1U << 31 | (pci_read(v->pci, v->msix_at) & 0xffff));
 }
 
 void virtio_ready(struct virtio *v, uint8_t vector)
@@ -165,18 +306,28 @@ void virtio_ready(struct virtio *v, uint8_t vector)
 	listener[i] = v;
 	v->vector = vector;
 	trap_on(vector, on_irq);
-	ioapic_route(v->gsi, vector, 0, false);
-	write32(v->base + R_STATUS, S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK | S_DRIVER_OK);
+	if (v->pci) {
+		trap_on(vector + CONFIG_VECTOR, on_irq);
+		msix_on(v);
+	} else {
+		ioapic_route(v->gsi, vector, 0, false);
+	}
+	set_status(v, S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK | S_DRIVER_OK);
 }
 
 uint8_t virtio_config8(const struct virtio *v, unsigned at)
 {
-	return *(volatile uint8_t *)(v->base + R_CONFIG + at);
+	return *(volatile uint8_t *)(v->config + at);
 }
 
 uint32_t virtio_config32(const struct virtio *v, unsigned at)
 {
-	return read32(v->base + R_CONFIG + at);
+	return read32(v->config + at);
+}
+
+void virtio_config_write32(const struct virtio *v, unsigned at, uint32_t value)
+{
+	write32(v->config + at, value);
 }
 
 uint64_t virtio_config64(const struct virtio *v, unsigned at)
@@ -278,7 +429,9 @@ void virtq_kick(struct virtq *q)
 		wanted = !(q->used.flags & 1);
 	}
 	q->kicked = q->next;
-	if (wanted)
+	if (wanted && q->v->pci)
+		write16(q->doorbell, (uint16_t)q->index);
+	else if (wanted)
 		write32(q->v->base + R_NOTIFY, q->index);
 }
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio.h - the driver's half of virtio 1.2 over memory-mapped registers, split and packed rings
+ * virtio.h - the driver's half of virtio 1.2 over memory-mapped registers or PCI, split and packed rings
  *
  * The command line chooses what is negotiated, where the device offers it: "packed", "noevent" (without event-idx),
  * "indirect" (every chain through a table), "poll" (no waiting for interrupts), and where devices are: "base=N stride=N gsi=N", decimal.
+ *
+ * Where there are no registers at "base", devices are looked for on PCI, by its memory window or, with "ports", by ports; "move":
+ * BARs are put elsewhere, below 4 GiB; "shared": one interrupt for all queues.
  */
 #ifndef VIRTIO_H
 #define VIRTIO_H
@@ -30,10 +33,14 @@ enum {
 enum { VIRTQ_SIZE_MAX = 64, VIRTQ_BUFS_MAX = 8 };
 
 struct virtio {
-	uint64_t base;
+	uint64_t base; /* of the registers; on PCI: of the common ones */
+	uint64_t config;
 	unsigned gsi;
-	uint8_t vector;    /* 0: nobody listens */
-	uint64_t features; /* negotiated */
+	unsigned pci;                  /* its number; 0: it is not on PCI */
+	uint64_t notify, msix, pba;    /* on PCI */
+	unsigned notify_each, msix_at; /* bytes from queue to queue; the capability */
+	uint8_t vector;                /* 0: nobody listens */
+	uint64_t features;             /* negotiated */
 	volatile unsigned irqs, config_irqs;
 };
 
@@ -60,6 +67,7 @@ struct virtq {
 	} driver_event, device_event;
 	struct virtq_desc table[VIRTQ_SIZE_MAX][VIRTQ_BUFS_MAX] __attribute__((aligned(16)));
 	struct virtio *v;
+	uint64_t doorbell; /* on PCI */
 	unsigned index, size;
 	bool packed, wrap, used_wrap;
 	uint16_t next, used_next; /* packed: places in the ring; split: avail index, used index */
@@ -74,7 +82,7 @@ struct virtq_buf {
 	bool device_writes;
 };
 
-/* virtio_find() - the @nth device of a kind */
+/* virtio_find() - the @nth device of a kind. Memory above 4 GiB is mapped as needed. */
 bool virtio_find(struct virtio *v, unsigned id, unsigned nth);
 uint64_t virtio_offered(const struct virtio *v);
 /* virtio_begin() - reset and negotiate: @wanted of the device's own bits, and the generic ones */
@@ -85,6 +93,7 @@ void virtio_ready(struct virtio *v, uint8_t vector);
 void virtio_reset(struct virtio *v);
 uint32_t virtio_status(const struct virtio *v);
 uint8_t virtio_config8(const struct virtio *v, unsigned at);
+void virtio_config_write32(const struct virtio *v, unsigned at, uint32_t value);
 uint32_t virtio_config32(const struct virtio *v, unsigned at);
 uint64_t virtio_config64(const struct virtio *v, unsigned at);
 
