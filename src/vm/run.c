@@ -208,16 +208,19 @@ static int thread_start(struct machine_cpu *c, const pthread_attr_t *attr, struc
 }
 
 /*
- * machine__threads_start() - with every signal blocked: those of the process are the loop thread's; an engine lets through what it
- * needs.
+ * machine__threads_start() - with the process's signals blocked: those are the loop thread's; an engine lets through what it
+ * needs. What a thread does to itself is its own: blocked, it would kill without asking the process's handler.
  */
 int machine__threads_start(struct machine *m, enum machine_want want, struct err *e)
 {
+	static const int own[] = { SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE };
 	sigset_t all, old;
 	pthread_attr_t attr;
 	int r = 0;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		sigdelset(&all, own[i]);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
 	m->n_inside = m->n_cpus;

@@ -9,6 +9,7 @@
  * Writing is for before the first instruction: a machine that runs only reads.
  * syscalls(loop): ioctl[1]=KVM_GET_REGS,KVM_GET_SREGS,KVM_GET_XCRS,KVM_GET_XSAVE,KVM_GET_DEBUGREGS,KVM_GET_VCPU_EVENTS,KVM_GET_MP_STATE
  * syscalls(loop): ioctl[1]=KVM_GET_LAPIC,KVM_GET_MSRS,KVM_GET_TSC_KHZ,KVM_GET_IRQCHIP,KVM_GET_CLOCK,KVM_GET_DIRTY_LOG
+ * syscalls(loop): ioctl[1]=KVM_GET_MSR_INDEX_LIST
  */
 #include "engine/kvm/kvm_internal.h"
 
