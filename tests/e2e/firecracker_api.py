@@ -69,7 +69,14 @@ class Connection:
     def __init__(self, path):
         self.s = socket.socket(socket.AF_UNIX)
         self.s.settimeout(20)
-        self.s.connect(path)
+        for last in range(49, -1, -1):  # a socket has its name a moment before it listens
+            try:
+                self.s.connect(path)
+                break
+            except ConnectionRefusedError:
+                if not last:
+                    raise
+                time.sleep(0.02)
         self.rest = b""
 
     def send(self, data):
