@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* firecracker.c - the process: options, socket, the loop, the start of the machine, its end */
+/* firecracker.c - the machine's process: options, the loop, the start of the machine, its end; and its fork */
 #include "api/firecracker.h"
 
 #include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "api/firecracker_front.h"
 #include "api/firecracker_internal.h"
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/str.h"
-#include "fmt/http.h"
-#include "io/http_server.h"
 #include "sys/file.h"
 #include "sys/sock.h"
 #include "sys/tun.h"
+#include "vm/jail.h"
 
-enum { CONFIG_BYTES_MAX = 4 << 20 };
+enum { CONFIG_BYTES_MAX = 4 << 20, JAIL_NOBODY = 65534 };
 
 #define CMDLINE_DEFAULT                                                                                      \
 	"reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce"
@@ -151,6 +154,14 @@ static int reopen_all(struct machine_config *c, struct err *e)
 	return r;
 }
 
+int fc__before_guest(struct fc *f, struct err *e)
+{
+	for (int i = 0; i < f->n_inherited; i++)
+		close(f->inherited[i]);
+	f->n_inherited = 0;
+	return fc__tell_runs(f, e);
+}
+
 int fc__start(struct fc *f, struct err *e)
 {
 	int r;
@@ -170,7 +181,9 @@ int fc__start(struct fc *f, struct err *e)
 	}
 	if (r < 0) /* the configuration is still ours: it can be put right */
 		return err_wrap(e, r, "Cannot start the microVM");
-	r = machine_start(f->m, e);
+	r = fc__before_guest(f, e);
+	if (r == 0)
+		r = machine_start(f->m, e);
 	if (r < 0) {
 		r = err_wrap(e, r, "Cannot start the microVM");
 		f->why = *e;
@@ -216,39 +229,22 @@ void fc__terminal_restore(void)
 		tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
 }
 
-static void refused(void *arg, const char *why)
+void fc__refused(struct fc *f, const char *why)
 {
-	struct fc *f = arg;
-
 	f->n.refused++;
 	fc__log(f, FC_ERROR, "API: refused: %s", why);
 }
 
-static int open_api(struct fc *f, struct err *e)
+/* open_api() - Return: the listening socket. */
+static int open_api(const struct fc_options *o, struct err *e)
 {
-	struct http_server_config c = {
-		.name = "Firecracker API",
-		.body_max = f->o->payload_max,
-		.connections = FC_CONNECTIONS_MAX,
-		.methods = 1 << HTTP_GET | 1 << HTTP_PUT | 1 << HTTP_PATCH | 1 << HTTP_DELETE,
-		.serve = fc__serve,
-		.refused = refused,
-		.arg = f,
-	};
-	int fd = sock_listen_at(AT_FDCWD, f->o->api_sock, SOCK_STREAM, 0600), r;
+	int fd = sock_listen_at(AT_FDCWD, o->api_sock, SOCK_STREAM, 0600);
 
 	if (fd == -EADDRINUSE)
 		return err_set(e, EADDRINUSE,
 			       "Failed to open the API socket at: %s. Check that it is not already used",
-			       f->o->api_sock);
-	if (fd < 0)
-		return err_sys(e, -fd, "Failed to open the API socket at: %s", f->o->api_sock);
-	r = fc__set_str(&f->sock, f->o->api_sock, e);
-	if (r < 0) {
-		fd_close(&fd);
-		return r;
-	}
-	return http_server_open(&f->server, &f->loop, fd, &c, e);
+			       o->api_sock);
+	return fd < 0 ? err_sys(e, -fd, "Failed to open the API socket at: %s", o->api_sock) : fd;
 }
 
 static int init_log(struct fc *f, struct err *e)
@@ -260,6 +256,7 @@ static int init_log(struct fc *f, struct err *e)
 	f->log.show_level = o->show_level;
 	f->log.show_origin = o->show_log_origin;
 	f->log.id = o->id;
+	prctl(PR_GET_NAME, f->log.thread, 0, 0, 0);
 	if (o->module)
 		r = fc__set_str(&f->log.module, o->module, e);
 	if (r == 0 && o->log_path)
@@ -269,11 +266,22 @@ static int init_log(struct fc *f, struct err *e)
 	return r;
 }
 
+/* find_inherited() - where no procfs is, a jailer has left none. */
+static void find_inherited(struct fc *f)
+{
+	int n = fd_list(f->inherited, FC_INHERITED_MAX);
+
+	for (int i = 0; i < n; i++)
+		if (f->inherited[i] != f->pair)
+			f->inherited[f->n_inherited++] = f->inherited[i];
+}
+
 static int init(struct fc *f, struct err *e)
 {
 	const struct fc_options *o = f->o;
 	int r;
 
+	find_inherited(f);
 	f->started = o->start_time_us ? (nsec_t)o->start_time_us * 1000 : time_now_ns(CLOCK_MONOTONIC);
 	f->started_cpu =
 		o->start_cpu_us ? (nsec_t)o->start_cpu_us * 1000 : time_now_ns(CLOCK_PROCESS_CPUTIME_ID);
@@ -285,6 +293,14 @@ static int init(struct fc *f, struct err *e)
 	f->c.serial = f->c.i8042 = f->c.vmgenid = true;
 	f->c.serial_in = serial_in();
 	f->c.serial_out = STDOUT_FILENO;
+	f->c.jail = (struct machine_jail){ .on = !o->no_seccomp,
+					   .trap = true,
+					   .may_stay = true,
+					   .work = JAIL_API,
+					   .uid = JAIL_NOBODY,
+					   .gid = JAIL_NOBODY };
+	tzset(); /* the log's clock and the metadata's hashes read a file when first used, and the jail has none */
+	json_object_seed(0);
 	r = loop_init(&f->loop);
 	if (r < 0)
 		return err_sys(e, -r, "event loop");
@@ -312,7 +328,7 @@ static int take_metadata(struct fc *f, const char *text, size_t len, struct err 
 	return mmds_put(f->mmds, text, len, e);
 }
 
-/* begin() - files, then the socket. Return: 0, or an exit status. */
+/* begin() - files, then what they configure. Return: 0, or an exit status. */
 static int begin(struct fc *f, struct err *e)
 {
 	const struct fc_options *o = f->o;
@@ -322,29 +338,24 @@ static int begin(struct fc *f, struct err *e)
 	fc__log(f, FC_INFO, "Running hull " HULL_VERSION " with the API of Firecracker v" FC_API_VERSION);
 	if (o->metadata && load_file(f, o->metadata, CONFIG_BYTES_MAX, take_metadata, e) < 0)
 		return FC_EXIT_GENERIC;
-	if (!o->no_api && open_api(f, e) < 0)
-		return FC_EXIT_GENERIC;
 	if (o->config_file) {
 		if (load_file(f, o->config_file, CONFIG_BYTES_MAX, fc__load_config, e) < 0 ||
 		    fc__start(f, e) < 0)
 			return FC_EXIT_CONFIG;
 	}
-	return 0;
+	return fc__pair_open(f, e) < 0 ? FC_EXIT_GENERIC : 0;
 }
 
+/* end() - the pair stays open: its end tells the API's process that all else is done. */
 static void end(struct fc *f)
 {
 	fc__flush_metrics(f);
-	http_server_close(f->server);
 	machine_free(f->m);
-	if (f->sock)
-		file_unlink(AT_FDCWD, f->sock, 0);
 	loop_timer_off(&f->loop, &f->metrics.timer);
 	machine_config_fini(&f->c);
 	mmds_free(f->mmds);
 	loop_fini(&f->loop);
 	fc__file_fini(&f->serial);
-	free(f->sock);
 	free(f->boot_args);
 	free(f->cpu_json);
 	free(f->log.path);
@@ -355,16 +366,18 @@ static void end(struct fc *f)
 	fd_close(&f->metrics.fd);
 }
 
-int fc_run(const struct fc_options *o, struct err *e)
+/* machine_process() - @pair: to the API's process, or -1: there is none, and this one does it all. */
+static int machine_process(const struct fc_options *o, int pair, struct err *e)
 {
-	struct fc f = {
-		.o = o, .loop.epfd = -1, .serial.fd = -1, .log.fd = -1, .metrics.fd = -1, .log.id = o->id
-	};
-	int r;
+	struct fc f = { .o = o,
+			.pair = pair,
+			.loop.epfd = -1,
+			.serial.fd = -1,
+			.log.fd = -1,
+			.metrics.fd = -1,
+			.log.id = o->id };
+	int r = begin(&f, e);
 
-	fc__signals();
-	terminal_raw();
-	r = begin(&f, e);
 	if (r == 0) {
 		int rc = loop_run(&f.loop);
 
@@ -376,6 +389,57 @@ int fc_run(const struct fc_options *o, struct err *e)
 	if (r)
 		fc__log(&f, FC_ERROR, "Ending with status %d: %s", r, e->text);
 	end(&f);
+	return r;
+}
+
+/* fork_machine() - Return: the process in the API's process, with its @pair[0]; 0 in the machine's, with @pair[1]; -errno. */
+static pid_t fork_machine(int pair[2], int listener)
+{
+	pid_t parent = getpid(), pid;
+
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	fd_close(&pair[pid ? 1 : 0]);
+	if (pid > 0)
+		return pid;
+	fd_close(&listener);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(FC_EXIT_GENERIC);
+	return 0;
+}
+
+/* run_pair() - the API's process, and the machine's out of it. Returns in both. */
+static int run_pair(const struct fc_options *o, struct err *e)
+{
+	int pair[2] = { -1, -1 };
+	int listener = open_api(o, e), r;
+	pid_t pid;
+
+	if (listener < 0)
+		return FC_EXIT_GENERIC;
+	r = sock_pair(SOCK_STREAM, pair);
+	pid = r < 0 ? r : fork_machine(pair, listener);
+	if (pid == 0)
+		return machine_process(o, pair[1], e);
+	if (pid > 0)
+		return fc__front_run(o, listener, pair[0], pid, e);
+	err_sys(e, -pid, "the machine's process");
+	fd_close(&pair[0]);
+	fd_close(&pair[1]);
+	fd_close(&listener);
+	file_unlink(AT_FDCWD, o->api_sock, 0);
+	return FC_EXIT_GENERIC;
+}
+
+int fc_run(const struct fc_options *o, struct err *e)
+{
+	int r;
+
+	fc__signals();
+	terminal_raw();
+	r = o->no_api ? machine_process(o, -1, e) : run_pair(o, e);
 	fc__terminal_restore();
 	return r;
 }

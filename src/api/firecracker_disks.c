@@ -19,14 +19,15 @@ static void drive_fini(struct machine_drive *d)
 }
 
 /* open_disk() - a regular file or a block device. */
-static int open_disk(struct machine_file *f, const char *path, bool readonly, struct err *e)
+static int open_disk(struct fc *f, struct machine_file *file, const char *path, bool readonly, struct err *e)
 {
 	struct stat st;
-	int r = fc__open(f, path, readonly ? O_RDONLY : O_RDWR, "Unable to open the backing file", e);
+	int r = fc__open(f, file, FC_FILE_DISK, path, readonly ? O_RDONLY : O_RDWR,
+			 "Unable to open the backing file", e);
 
 	if (r < 0)
 		return r;
-	if (fstat(f->fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
+	if (fstat(file->fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
 		return err_set(
 			e, EINVAL,
 			"Unable to use the backing file '%s': it is no regular file and no block device",
@@ -119,7 +120,7 @@ int fc__put_drive(struct fc_call *c)
 	if (r == 0 && d.root)
 		r = refuse_root(c, MACHINE_DEVICE_DRIVE, d.id);
 	if (r == 0)
-		r = open_disk(&d.file, path, d.readonly, c->e);
+		r = open_disk(c->f, &d.file, path, d.readonly, c->e);
 	if (r == 0)
 		r = c->f->m ? machine_drive_add(c->f->m, &d, c->e) : place_drive(c, &d);
 	if (r < 0 || !c->f->m)
@@ -158,7 +159,7 @@ int fc__patch_drive(struct fc_call *c)
 		return err_set(c->e, EINVAL,
 			       "Drive '%s': only a vhost-user drive reads its configuration again", id);
 	if (r == 0 && path)
-		r = open_disk(&file, path, d->readonly, c->e);
+		r = open_disk(c->f, &file, path, d->readonly, c->e);
 	if (r == 0 && path)
 		r = machine_drive_path(c->f->m, id, &file, c->e);
 	if (r == 0 && json_has(c->body, "rate_limiter"))
@@ -230,7 +231,7 @@ int fc__put_pmem(struct fc_call *c)
 	if (r == 0 && p.root)
 		r = refuse_root(c, MACHINE_DEVICE_PMEM, p.id);
 	if (r == 0)
-		r = open_disk(&p.file, path, p.readonly, c->e);
+		r = open_disk(c->f, &p.file, path, p.readonly, c->e);
 	if (r == 0 && (fstat(p.file.fd, &st) < 0 || (S_ISREG(st.st_mode) && st.st_size == 0)))
 		r = err_set(c->e, EINVAL, "The backing file '%s' is empty", path);
 	if (r == 0)

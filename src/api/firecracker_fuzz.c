@@ -90,9 +90,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const names[] = { "GET", "PUT", "PATCH", "DELETE" };
 	static struct http_request q;
 	struct fc_options o = { .id = "fuzz", .mmds_max = FC_PAYLOAD_DEFAULT };
-	struct fc f = {
-		.o = &o, .loop.epfd = -1, .serial.fd = -1, .log.fd = -1, .metrics.fd = -1, .log.id = "fuzz"
-	};
+	struct fc f = { .o = &o,
+			.loop.epfd = -1,
+			.pair = -1,
+			.serial.fd = -1,
+			.log.fd = -1,
+			.metrics.fd = -1,
+			.log.id = "fuzz" };
 	auto_free char *text = malloc(size + 1);
 	char *line, *next;
 

@@ -33,6 +33,7 @@ struct fc_log {
 	bool show_level, show_origin, set;
 	char *module; /* owned; NULL: all */
 	const char *id;
+	char thread[17]; /* the loop's: all lines are its */
 	uint64_t missed; /* lines that could not be written, or were too many */
 };
 
@@ -62,7 +63,8 @@ enum fc_latency {
 struct fc_counts { /* since the last line */
 	uint64_t route[FC_ROUTES_MAX], route_fails[FC_ROUTES_MAX];
 	uint64_t deprecated, refused, metrics_fails;
-	uint64_t latency_us[FC_LATENCY_COUNT]; /* of the last one */
+	uint64_t latency_us[FC_LATENCY_COUNT]; /* of the last one, in the machine */
+	uint64_t api_us[FC_LATENCY_COUNT];     /* and since the request was whole */
 };
 
 struct fc_metrics {
@@ -73,13 +75,81 @@ struct fc_metrics {
 	struct loop_timer timer;
 };
 
+/* --- the two processes (firecracker_pair.c; see firecracker_front.h) ------------------------------------------- */
+
+enum {
+	FC_PAYLOAD_MAX = 1 << 30, /* bytes of a body, whatever the option says */
+	FC_MSG_READ_BYTES = 64 << 10,
+	FC_INHERITED_MAX = 256,
+};
+
+enum fc_msg_kind { /* to the machine, then from it */
+		   FC_MSG_REQUEST = 1,
+		   FC_MSG_REFUSED,
+		   FC_MSG_FILE,
+		   FC_MSG_RUNS,
+		   FC_MSG_OPEN,
+		   FC_MSG_REPLY,
+};
+
+struct fc_msg { /* before each; FILE's descriptor comes with it */
+	uint32_t kind, reserved;
+	uint64_t len;
+};
+
+struct fc_msg_request { /* then the target with its NUL, then the body */
+	int64_t since;  /* CLOCK_MONOTONIC: when it was whole */
+	uint32_t method, uid;
+	int32_t pid;
+	uint32_t target_len, has_body;
+};
+
+struct fc_msg_reply { /* then the body */
+	uint32_t status;
+	uint8_t has_body, deprecated;
+};
+
+struct fc_msg_drive { /* RUNS is an array of them */
+	char id[MACHINE_NAME_MAX + 1];
+	uint8_t readonly;
+};
+
+/* What OPEN may ask for, an uint32_t; the answer is FILE, an int64_t: 0, or -errno without a descriptor. */
+enum fc_file { FC_FILE_DISK, FC_FILE_TAP, FC_FILE_STATE, FC_FILE_MEM };
+
+#define FC_MAKE_FLAGS (O_RDWR | O_CREAT | O_TRUNC) /* of a snapshot's files */
+enum { FC_MAKE_MODE = 0600 };
+
+struct fc_part {
+	const void *bytes;
+	size_t len;
+};
+
+/* fc__msg_x() - a whole message, or its parts; they wait. Return: 0; -EPIPE, -ECONNRESET: the peer is gone; -errno. */
+int fc__msg_send(int fd, enum fc_msg_kind kind, const struct fc_part *part, unsigned n);
+int fc__msg_head(int fd, struct fc_msg *ret_m);
+int fc__msg_body(int fd, uint64_t len, struct buf *b); /* the caller has judged @len */
+
+struct fc;
+/* fc__pair_open() - requests are served from the pair, when there is one. */
+int fc__pair_open(struct fc *f, struct err *e);
+/* fc__tell_runs() - just before the first guest instruction: files are to be asked for from now on. */
+int fc__tell_runs(struct fc *f, struct err *e);
+/* fc__ask() - the file @which of the request under way. Return: descriptor; -errno of its open. */
+int fc__ask(struct fc *f, enum fc_file which);
+/* fc__open_fd() - opened here before there is a machine, asked for then. */
+int fc__open_fd(struct fc *f, enum fc_file which, const char *path, int flags);
+
 /* --- the whole ------------------------------------------------------------------------------------------------- */
 
 struct fc {
 	const struct fc_options *o;
 	struct loop loop;
-	struct http_server *server;
-	char *sock; /* owned; the API's socket, ours to remove */
+	int pair; /* owned; to the API's process; -1: no API */
+	struct loop_source pair_source;
+	nsec_t since; /* the request under way was whole; 0: none is */
+	int inherited[FC_INHERITED_MAX],
+		n_inherited; /* descriptors of whoever called us: closed before a guest runs */
 
 	struct machine_config c; /* until it runs; the machine takes it */
 	struct machine *m;       /* NULL: not started */
@@ -101,6 +171,9 @@ struct fc {
 	struct err why; /* of an exit that is not 0 */
 	nsec_t started, started_cpu;
 };
+
+/* fc__took() - an action is done that began at @since. */
+void fc__took(struct fc *f, enum fc_latency which, nsec_t since);
 
 enum fc_when { FC_BEFORE = 1, FC_RUNNING = 2, FC_PAUSED = 4, FC_AFTER = 6, FC_ALWAYS = 7 };
 
@@ -161,7 +234,8 @@ void fc__read_limiter(const struct json_at *at, const char *key, struct limiter_
 void fc__read_bucket(const struct json_at *at, const char *key, struct bucket_config *b);
 void fc__put_limiter(struct json_out *o, const char *key, const struct limiter_config *l);
 /* fc__open() - a file that a request names; *f, if it held one, is closed on success only. */
-int fc__open(struct machine_file *f, const char *path, int flags, const char *what, struct err *e);
+int fc__open(struct fc *f, struct machine_file *file, enum fc_file which, const char *path, int flags,
+	     const char *what, struct err *e);
 void fc__file_fini(struct machine_file *f);
 /* fc__grow() - one element more at the end of an owned array; NULL: -ENOMEM, or @max is reached, with c->e. */
 void *fc__grow(struct fc_call *c, void **array, unsigned *n, size_t size, unsigned max, const char *what);
@@ -183,5 +257,8 @@ void fc__flush_metrics(struct fc *f);
 int fc__open_log(struct fc *f, const char *path, struct err *e);
 void fc__terminal_restore(void); /* safe in a signal handler */
 void fc__signals(void);
+int fc__signal_status(int sig);                    /* the exit status that stands for it; 0: none */
+void fc__refused(struct fc *f, const char *why);   /* the API has turned something away */
+int fc__before_guest(struct fc *f, struct err *e); /* last thing before the first guest instruction */
 
 #endif

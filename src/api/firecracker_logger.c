@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "api/firecracker_internal.h"
@@ -71,18 +70,18 @@ static bool wanted(const struct fc_log *l, enum fc_level level, const char *file
 static size_t put_head(const struct fc_log *l, char *dst, size_t size, enum fc_level level, const char *file,
 		       int line)
 {
-	char thread[17] = "", origin[96] = "";
+	char origin[96] = "";
 	struct timespec now;
 	struct tm tm;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
-	prctl(PR_GET_NAME, thread, 0, 0, 0);
 	if (l->show_origin)
 		str_format(origin, sizeof(origin), ":%s:%d", file, line);
 	return str_format(dst, size, "%04d-%02d-%02dT%02d:%02d:%02d.%09ld [%s:%s%s%s%s] ", tm.tm_year + 1900,
 			  tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec, l->id,
-			  thread, l->show_level ? ":" : "", l->show_level ? level_mark[level] : "", origin);
+			  l->thread, l->show_level ? ":" : "", l->show_level ? level_mark[level] : "",
+			  origin);
 }
 
 void fc__log_at(struct fc_log *l, struct fc_site *site, enum fc_level level, const char *file, int line,

@@ -3,6 +3,8 @@
  * firecracker_metrics.c - PUT /metrics, and a line of JSON at each flush: on demand, every minute, and at the end
  *
  * Counts are those since the line before; latencies are the last one's.
+ *
+ * syscalls(device): ioctl[1]=TCSETS
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -36,33 +38,56 @@ static const struct {
 };
 static volatile sig_atomic_t signal_count[ARRAY_SIZE(signals)];
 
-static void caught(int sig)
+/* caught() - the line also says which call a filter refused. */
+static void caught(int sig, siginfo_t *info, void *context)
+{
+	char text[96];
+	size_t n;
+
+	(void)context;
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		if (signals[i].sig != sig)
+			continue;
+		signal_count[i]++;
+		if (!signals[i].status)
+			return;
+		fc__terminal_restore();
+		n = str_format(text, sizeof(text), "hull: firecracker: ended by a signal: %s",
+			       signals[i].name);
+		if (sig == SIGSYS)
+			n += str_format(text + n, sizeof(text) - n, ", system call %d", info->si_syscall);
+		text[n++] = '\n';
+		if (write(STDERR_FILENO, text, n) < 0)
+			_exit(signals[i].status);
+		_exit(signals[i].status);
+	}
+}
+
+int fc__signal_status(int sig)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-		if (signals[i].sig == sig) {
-			signal_count[i]++;
-			if (signals[i].status) {
-				fc__terminal_restore();
-				static const char text[] = "hull: firecracker: ended by a signal: ";
-
-				if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ||
-				    write(STDERR_FILENO, signals[i].name, strlen(signals[i].name)) < 0 ||
-				    write(STDERR_FILENO, "\n", 1) < 0)
-					_exit(signals[i].status);
-				_exit(signals[i].status);
-			}
-		}
+		if (signals[i].sig == sig)
+			return signals[i].status;
+	return 0;
 }
 
 void fc__signals(void)
 {
-	struct sigaction act = { .sa_handler = caught };
+	struct sigaction act = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO };
 
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i].sig, &act, NULL);
 }
 
 /* --- lines -------------------------------------------------------------------------------------------------- */
+
+void fc__took(struct fc *f, enum fc_latency which, nsec_t since)
+{
+	nsec_t now = time_now_ns(CLOCK_MONOTONIC);
+
+	f->n.latency_us[which] = (uint64_t)((now - since) / 1000);
+	f->n.api_us[which] = (uint64_t)((now - (f->since ? f->since : since)) / 1000);
+}
 
 static void put_latencies(const struct fc *f, struct json_out *o)
 {
@@ -77,8 +102,8 @@ static void put_latencies(const struct fc *f, struct json_out *o)
 
 	json_put_open(o, "latencies_us", '{');
 	for (int i = 0; i < FC_LATENCY_COUNT; i++)
-		json_put_u64(o, name[i], f->n.latency_us[i]);
-	for (int i = 0; i < FC_LATENCY_COUNT; i++) { /* one thread: the API's time is the machine's */
+		json_put_u64(o, name[i], f->n.api_us[i]);
+	for (int i = 0; i < FC_LATENCY_COUNT; i++) {
 		str_format(vmm, sizeof(vmm), "vmm_%s", name[i]);
 		json_put_u64(o, vmm, f->n.latency_us[i]);
 	}

@@ -90,7 +90,7 @@ static int open_net(struct fc_call *c, struct machine_net *n, const char *dev)
 
 	if (r < 0)
 		return r;
-	fd = tun_open(dev, NULL);
+	fd = c->f->m ? fc__ask(c->f, FC_FILE_TAP) : tun_open(dev, NULL);
 	if (fd < 0)
 		return err_sys(c->e, -fd, "Open tap device '%s'", dev);
 	n->tap_fd = fd;
@@ -233,7 +233,8 @@ int fc__put_serial(struct fc_call *c)
 	fc__read_bucket(c->body, "rate_limiter", &limit.bytes);
 	r = json_finish(c->body->doc);
 	if (r == 0 && path)
-		r = fc__open(&c->f->serial, path, O_RDWR | O_CREAT | O_APPEND, "Serial output", c->e);
+		r = fc__open(c->f, &c->f->serial, FC_FILE_DISK, path, O_RDWR | O_CREAT | O_APPEND,
+			     "Serial output", c->e);
 	if (r == 0)
 		c->f->c.serial_limit = limit;
 	return r;

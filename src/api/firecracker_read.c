@@ -146,9 +146,10 @@ void fc__file_fini(struct machine_file *f)
 	f->path = NULL;
 }
 
-int fc__open(struct machine_file *f, const char *path, int flags, const char *what, struct err *e)
+int fc__open(struct fc *f, struct machine_file *file, enum fc_file which, const char *path, int flags,
+	     const char *what, struct err *e)
 {
-	auto_close int fd = file_open(AT_FDCWD, path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0644);
+	auto_close int fd = fc__open_fd(f, which, path, flags | O_NONBLOCK);
 	char *copy;
 
 	if (fd < 0)
@@ -156,8 +157,8 @@ int fc__open(struct machine_file *f, const char *path, int flags, const char *wh
 	copy = strdup(path);
 	if (!copy)
 		return err_sys(e, ENOMEM, "%s '%s'", what, path);
-	fc__file_fini(f);
-	*f = (struct machine_file){ .path = copy, .fd = TAKE_FD(fd) };
+	fc__file_fini(file);
+	*file = (struct machine_file){ .path = copy, .fd = TAKE_FD(fd) };
 	return 0;
 }
 

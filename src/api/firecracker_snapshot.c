@@ -14,9 +14,9 @@
 
 enum { OVERRIDES_MAX = MACHINE_NETS_MAX };
 
-static int make_file(const char *path, struct err *e)
+static int make_file(struct fc *f, enum fc_file which, const char *path, struct err *e)
 {
-	int fd = file_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+	int fd = fc__ask(f, which);
 
 	return fd < 0 ? err_sys(e, -fd, "Snapshot file '%s'", path) : fd;
 }
@@ -41,17 +41,16 @@ int fc__snapshot_create(struct fc_call *c)
 		return r;
 	if (fc__state(c->f) != FC_PAUSED)
 		return err_set(c->e, EBUSY, "Cannot create a snapshot: the microVM is not paused");
-	state = make_file(path, c->e);
+	state = make_file(c->f, FC_FILE_STATE, path, c->e);
 	if (state < 0)
 		return state;
-	mem = make_file(mem_path, c->e);
+	mem = make_file(c->f, FC_FILE_MEM, mem_path, c->e);
 	if (mem < 0)
 		return mem;
 	r = machine_save(c->f->m, kind, state, mem, c->e);
 	if (r < 0)
 		return err_wrap(c->e, r, "Cannot create a snapshot");
-	c->f->n.latency_us[kind == MACHINE_SNAPSHOT_FULL ? FC_LAT_FULL_CREATE : FC_LAT_DIFF_CREATE] =
-		(uint64_t)((time_now_ns(CLOCK_MONOTONIC) - since) / 1000);
+	fc__took(c->f, kind == MACHINE_SNAPSHOT_FULL ? FC_LAT_FULL_CREATE : FC_LAT_DIFF_CREATE, since);
 	return 0;
 }
 
@@ -144,10 +143,10 @@ static void read_load(struct fc_call *c, struct load *l)
 static int open_load(struct fc_call *c, struct load *l)
 {
 	struct machine_restore *r = &l->r;
-	int rc = fc__open(&r->state, l->path, O_RDONLY, "Snapshot file", c->e);
+	int rc = fc__open(c->f, &r->state, FC_FILE_STATE, l->path, O_RDONLY, "Snapshot file", c->e);
 
 	if (rc == 0 && !l->uffd)
-		rc = fc__open(&r->mem, l->mem_path, O_RDONLY, "Memory file", c->e);
+		rc = fc__open(c->f, &r->mem, FC_FILE_MEM, l->mem_path, O_RDONLY, "Memory file", c->e);
 	if (rc == 0 && l->uffd) {
 		r->uffd_sock = sock_connect_at(AT_FDCWD, l->mem_path, SOCK_STREAM);
 		if (r->uffd_sock < 0)
@@ -158,9 +157,12 @@ static int open_load(struct fc_call *c, struct load *l)
 
 static int load(struct fc_call *c, struct load *l)
 {
+	bool resume = l->r.resume;
 	int r = open_load(c, l);
 
 	if (r == 0) {
+		l->r.resume = false; /* it may run only when the API's process knows */
+		l->r.jail = c->f->c.jail;
 		l->r.mmds = c->f->mmds;
 		l->r.engine = c->f->o->engine;
 		l->r.serial_in = c->f->c.serial_in;
@@ -168,6 +170,10 @@ static int load(struct fc_call *c, struct load *l)
 		c->f->events = fc__events(c->f);
 		r = machine_restore(&c->f->m, &l->r, &c->f->loop, &c->f->events, c->e);
 	}
+	if (r == 0)
+		r = fc__before_guest(c->f, c->e);
+	if (r == 0 && resume)
+		r = machine_resume(c->f->m, c->e);
 	fc__file_fini(&l->r.state);
 	fc__file_fini(&l->r.mem);
 	fd_close(&l->r.uffd_sock);
@@ -194,6 +200,6 @@ int fc__snapshot_load(struct fc_call *c)
 		fc__end(c->f, FC_EXIT_GENERIC);
 		return r;
 	}
-	c->f->n.latency_us[FC_LAT_LOAD] = (uint64_t)((time_now_ns(CLOCK_MONOTONIC) - since) / 1000);
+	fc__took(c->f, FC_LAT_LOAD, since);
 	return 0;
 }

@@ -74,7 +74,7 @@ int fc__put_actions(struct fc_call *c)
 static int timed(struct fc *f, enum fc_latency which, enum fc_when was, nsec_t since, int rc)
 {
 	if (rc == 0 && fc__state(f) != was)
-		f->n.latency_us[which] = (uint64_t)((time_now_ns(CLOCK_MONOTONIC) - since) / 1000);
+		fc__took(f, which, since);
 	return rc;
 }
 
@@ -244,9 +244,11 @@ int fc__put_boot(struct fc_call *c)
 	if (r == 0 && args)
 		r = check_cmdline(args, c->e);
 	if (r == 0)
-		r = fc__open(&kernel, path, O_RDONLY, "The kernel file cannot be opened:", c->e);
+		r = fc__open(f, &kernel, FC_FILE_DISK, path, O_RDONLY,
+			     "The kernel file cannot be opened:", c->e);
 	if (r == 0 && initrd_path)
-		r = fc__open(&initrd, initrd_path, O_RDONLY, "The initrd file cannot be opened:", c->e);
+		r = fc__open(f, &initrd, FC_FILE_DISK, initrd_path, O_RDONLY,
+			     "The initrd file cannot be opened:", c->e);
 	if (r == 0)
 		r = fc__set_str(&f->boot_args, args, c->e);
 	if (r < 0) {

@@ -71,6 +71,8 @@ static int map_ids(uid_t uid, gid_t gid)
 
 	str_format(line, sizeof(line), "%u %u 1", uid, uid);
 	r = file_put(AT_FDCWD, "/proc/self/uid_map", line);
+	if (r == -ENOENT) /* no procfs, as in a jailer's jail: we are nobody at all, which is less */
+		return 0;
 	if (r >= 0)
 		r = file_put(AT_FDCWD, "/proc/self/setgroups", "deny");
 	str_format(line, sizeof(line), "%u %u 1", gid, gid);
@@ -98,7 +100,11 @@ static int empty_root(void)
 {
 	auto_close int root = new_root();
 	auto_close int at = file_open(AT_FDCWD, root_mount, O_PATH | O_DIRECTORY, 0);
-	int r = root < 0 ? root : at;
+	int r;
+
+	if (at == -ENOENT)
+		at = file_open(AT_FDCWD, "/dev", O_PATH | O_DIRECTORY, 0);
+	r = root < 0 ? root : at;
 
 	if (r >= 0)
 		r = mnt_propagation("/", MS_SLAVE | MS_REC);
@@ -113,20 +119,22 @@ static int empty_root(void)
 	return r < 0 ? r : (int)SYS1(SYS_chdir, "/");
 }
 
-/* only_caps() - of the calling thread, for good. */
-static int only_caps(uint64_t keep)
+/* only_caps() - of the calling thread, for good. @bare: it may be one that has none, and then cannot shrink its bounding set. */
+static int only_caps(uint64_t keep, bool bare)
 {
 	const struct cred_caps caps = { .effective = keep, .permitted = keep };
 	int r = cred_ambient_caps(0);
 
 	if (r >= 0)
 		r = cred_bound_caps(keep);
+	if (r == -EPERM && bare)
+		r = 0;
 	return r < 0 ? r : cred_set_caps(&caps);
 }
 
 static int no_powers(const struct jail_config *c)
 {
-	int r = only_caps(c->keep_caps);
+	int r = only_caps(c->keep_caps, c->may_stay);
 
 	if (r >= 0)
 		r = cred_prctl(PR_SET_NO_NEW_PRIVS, 1, 0);
@@ -156,14 +164,20 @@ static int other_user(const struct jail_config *c, int ns)
 int jail_enter(const struct jail_config *c, struct err *e)
 {
 	int ns = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | (c->host_net ? 0 : CLONE_NEWNET);
-	int r = c->keep_caps ? ns_unshare(ns) : other_user(c, ns);
+	bool may_stay = c->may_stay && geteuid() != 0;
+	int parent_death = 0, r;
 
-	if (r < 0)
+	cred_prctl(PR_GET_PDEATHSIG, (unsigned long)&parent_death, 0);
+	r = c->keep_caps ? ns_unshare(ns) : other_user(c, ns);
+	if (r < 0 && !may_stay)
 		return err_sys(e, -r, "jail: namespaces and a user of its own");
-	r = empty_root();
-	if (r < 0)
+	if (r >= 0)
+		r = empty_root();
+	if (r < 0 && !may_stay)
 		return err_sys(e, -r, "jail: empty root directory");
 	r = no_powers(c);
+	if (r >= 0 && parent_death) /* a change of user has taken it */
+		r = cred_prctl(PR_SET_PDEATHSIG, (unsigned long)parent_death, 0);
 	return r < 0 ? err_sys(e, -r, "jail: give up powers") : 0;
 }
 
@@ -192,6 +206,7 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 		{ JAIL_PCI, syscalls_pci, ARRAY_SIZE(syscalls_pci) },
 		{ JAIL_HOTPLUG, syscalls_hotplug, ARRAY_SIZE(syscalls_hotplug) },
 		{ JAIL_HOTPLUG | JAIL_MEMORY, syscalls_memory, ARRAY_SIZE(syscalls_memory) },
+		{ JAIL_API, syscalls_api, ARRAY_SIZE(syscalls_api) },
 		{ ~0U, syscalls_common, ARRAY_SIZE(syscalls_common) },
 #ifdef __SANITIZE_ADDRESS__
 		{ ~0U, syscalls_sanitizer, ARRAY_SIZE(syscalls_sanitizer) },

@@ -28,6 +28,8 @@ struct jail_config {
 	uint64_t keep_caps;
 	bool host_net;    /* the user-mode network connects out of the host's namespace */
 	unsigned max_fds; /* RLIMIT_NOFILE; 0: as it is */
+	/* Somebody else may have jailed the process already: one that is not root and may not make namespaces stays where it is. */
+	bool may_stay;
 };
 
 /**
@@ -51,6 +53,7 @@ enum jail_work {
 	JAIL_HOTPLUG = 64, /* and makes devices and takes them away: the loop of a machine with PCI */
 	JAIL_MEMORY =
 		128, /* and gives the guest memory, and takes it: the loop of a machine with memory hot-plug */
+	JAIL_API = 256, /* and answers requests of another process, which passes it files */
 };
 
 /* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed). @trap: SIGSYS

@@ -295,7 +295,7 @@ static unsigned work_of(const struct machine_config *c)
 static int run_first(struct machine *m, struct err *e)
 {
 	const struct machine_jail *j = &m->config.jail;
-	struct jail_config c = { .uid = j->uid, .gid = j->gid };
+	struct jail_config c = { .uid = j->uid, .gid = j->gid, .may_stay = j->may_stay };
 	int r = 0;
 
 	m->work = work_of(&m->config);
@@ -307,7 +307,7 @@ static int run_first(struct machine *m, struct err *e)
 	if (r == 0)
 		r = machine__threads_start(m, MACHINE_WANT_RUN, e);
 	if (r == 0 && j->on)
-		r = jail_filter(JAIL_LOOP | m->work | (m->config.pci ? JAIL_HOTPLUG : 0) |
+		r = jail_filter(JAIL_LOOP | j->work | m->work | (m->config.pci ? JAIL_HOTPLUG : 0) |
 					(m->config.memhp.on ? JAIL_MEMORY : 0),
 				j->trap, e);
 	return r;

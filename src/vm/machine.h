@@ -145,6 +145,8 @@ struct machine_cpu_edits { /* what a user changes in what processors show and ho
 struct machine_jail { /* see jail.h */
 	bool on; /* the process is the machine's alone: before the first guest instruction it gives up all it does not need */
 	bool trap;         /* a system call that is not allowed is a SIGSYS that can be caught */
+	bool may_stay;     /* see jail.h */
+	unsigned work;     /* enum jail_work of the loop thread's owner */
 	uint32_t uid, gid; /* who it becomes when it is root */
 };
 
