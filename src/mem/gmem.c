@@ -13,13 +13,12 @@
  * Dirty bits are set by any thread (devices, requests) and taken by one: relaxed atomics are enough, because the taker
  * looks only while the machine is paused, and pausing orders both sides.
  *
- * syscalls(device): fallocate madvise
+ * syscalls(device): madvise
  */
 #include "mem/gmem.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,9 +310,8 @@ static int region_discard(const struct gmem_region *r, uint64_t offset, uint64_t
 {
 	long rc;
 
-	if (r->shared)
-		return (int)SYS4(SYS_fallocate, r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				 r->fd_offset + offset, len);
+	if (r->shared) /* not by fallocate(2): a page fault handler is told of this, and gives zeroes afterwards */
+		return (int)SYS3(SYS_madvise, r->host + offset, len, MADV_REMOVE);
 	rc = map_pages(r->host + offset, len, PROT_READ | PROT_WRITE,
 		       MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (rc >= 0)

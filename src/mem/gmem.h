@@ -84,7 +84,7 @@ void *gmem_ptr(const struct gmem *m, gpa_t addr, uint64_t len);
 uint64_t gmem_span(const struct gmem *m, gpa_t addr, uint64_t len, bool write, void **ret_host);
 
 /* gmem_discard() - give the pages of [addr, addr + len) of a ram region back to the host; they read as zeroes afterwards.
- * Partial pages at the ends stay. Return: 0; -EFAULT; what fallocate(2) and madvise(2) say. */
+ * Partial pages at the ends stay. Return: 0; -EFAULT; what madvise(2) and mmap(2) say. */
 int gmem_discard(const struct gmem *m, gpa_t addr, uint64_t len);
 
 /* gmem_read(), gmem_write() - copy; may cross from a region into the next. Return: 0, -EFAULT. gmem_write() marks. */

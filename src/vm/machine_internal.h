@@ -59,6 +59,7 @@ struct machine {
 	gpa_t hotplug_base; /* where the memory that devices add begins; the guest's memory map ends there */
 	struct machine_source source; /* n 0: memory is fresh */
 	struct machine_ahead *ahead;  /* owned; NULL: nothing to remember or to fetch */
+	bool lazy;                    /* pages come from a handler: one that is not there yet is not zero */
 	struct engine_vm *vm;         /* owned */
 	struct bus ports, mmio;
 	struct machine_cpu cpu[ENGINE_CPUS_MAX];

@@ -278,13 +278,13 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 	m->source.fd = r->mem.fd;
 	rc = machine__make(m, e);
 	m->source.fd = -1;
+	if (rc == 0 && r->uffd_sock >= 0) { /* first: a page that anything has looked at is asked of nobody */
+		m->lazy = true;
+		rc = snapshot__uffd_hand_over(&m->mem, &m->source, r->uffd_sock, e);
+	}
 	if (rc == 0)
 		rc = state_restore(m, s, in, e);
-	if (rc == 0)
-		rc = machine__ahead_new(m, r->ahead_path, e);
-	if (rc == 0 && r->uffd_sock >= 0)
-		rc = snapshot__uffd_hand_over(&m->mem, &m->source, r->uffd_sock, e);
-	return rc;
+	return rc < 0 ? rc : machine__ahead_new(m, r->ahead_path, e);
 }
 
 int machine_restore(struct machine **ret_m, struct machine_restore *r, struct loop *loop,

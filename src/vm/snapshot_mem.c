@@ -100,6 +100,7 @@ int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e
 /* One region on its way into the file. */
 struct writer {
 	int fd;
+	bool lazy;       /* what is not there comes when it is looked at */
 	uint64_t offset; /* of the region in the file */
 	const struct gmem_region *r;
 };
@@ -157,7 +158,7 @@ static int write_all(const struct writer *w)
 	uint64_t at = 0;
 	int r = 0;
 
-	if (g->fd < 0 || !g->shared)
+	if (g->fd < 0 || !g->shared || w->lazy)
 		return write_nonzero(w, 0, g->size / GMEM_PAGE);
 	while (at < g->size && r == 0) {
 		off_t data = lseek(g->fd, (off_t)(g->fd_offset + at), SEEK_DATA), hole;
@@ -217,7 +218,7 @@ static int dirty_take(struct machine *m, unsigned i, uint64_t **ret_bits, struct
 
 int snapshot__mem_save(struct machine *m, enum machine_snapshot kind, int fd, struct err *e)
 {
-	struct writer w = { .fd = fd };
+	struct writer w = { .fd = fd, .lazy = m->lazy };
 	int r = 0;
 
 	if (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)gmem_ram_bytes(&m->mem)) < 0)

@@ -431,10 +431,25 @@ static void handler(int sock, int mem)
 	}
 }
 
+/* pages_lost() - of those with something in them in @before, how many are empty in @after. */
+static unsigned pages_lost(int before, int after)
+{
+	static const char zero[GMEM_PAGE];
+	char page[2][GMEM_PAGE];
+	unsigned n = 0;
+
+	for (off_t at = 0; at < 4 << 20; at += GMEM_PAGE) {
+		assert_int_equal(pread(before, page[0], GMEM_PAGE, at), GMEM_PAGE);
+		assert_int_equal(pread(after, page[1], GMEM_PAGE, at), GMEM_PAGE);
+		n += memcmp(page[0], zero, GMEM_PAGE) != 0 && memcmp(page[1], zero, GMEM_PAGE) == 0;
+	}
+	return n;
+}
+
 static void test_pages_come_from_a_handler_that_was_handed_the_faults(void **state)
 {
 	struct machine_restore r = { .uffd_sock = -1 };
-	struct files f;
+	struct files f, again = files_new();
 	struct world w;
 	int pair[2], status;
 	uint32_t at;
@@ -454,11 +469,15 @@ static void test_pages_come_from_a_handler_that_was_handed_the_faults(void **sta
 	for (int k = 0; k < 1000 && counter(&w) <= at; k++)
 		run(&w, 1);
 	assert_true(counter(&w) > at && counter(&w) < at + 100000000);
+	assert_return_code(machine_pause(w.m, &w.e), 0);
+	assert_return_code(machine_save(w.m, MACHINE_SNAPSHOT_FULL, again.state, again.mem, &w.e), 0);
+	assert_int_equal(pages_lost(f.mem, again.mem), 0); /* also those nobody had asked for before */
 	world_close(&w);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
 	files_close(&f);
+	files_close(&again);
 }
 
 int main(void)
