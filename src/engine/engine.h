@@ -31,7 +31,13 @@ struct err;
 struct record_in;
 struct record_out;
 
-enum { ENGINE_CPUS_MAX = 32, ENGINE_GSIS = 24, ENGINE_CPUID_MAX = 256, ENGINE_IO_DATA_MAX = 4096 };
+enum {
+	ENGINE_CPUS_MAX = 32,
+	ENGINE_GSIS = 24,
+	ENGINE_CPUID_MAX = 256,
+	ENGINE_IO_DATA_MAX = 4096,
+	ENGINE_SLOTS_MAX = 1040, /* of memory */
+};
 
 enum engine_exit_kind {
 	ENGINE_EXIT_IO,       /* port access: answer reads in data before the next run */

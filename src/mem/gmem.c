@@ -209,6 +209,19 @@ int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t of
 	return region_add(m, slot, &r, MAP_NORESERVE, e);
 }
 
+void gmem_remove(struct gmem *m, gpa_t base)
+{
+	unsigned i = 0;
+
+	while (i < m->n && m->region[i].base != base)
+		i++;
+	if (i == m->n)
+		return;
+	region_fini(&m->region[i]);
+	m->n--;
+	memmove(&m->region[i], &m->region[i + 1], (m->n - i) * sizeof(m->region[0]));
+}
+
 static size_t dirty_words(const struct gmem_region *r)
 {
 	return (size_t)((r->size / GMEM_PAGE + WORD_BITS - 1) / WORD_BITS);

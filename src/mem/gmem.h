@@ -6,8 +6,9 @@
  * whatever is not wholly inside one region. What is read through it may change under the reader at any moment: copy once
  * (gmem_read()), check the copy.
  *
- * The map is laid out before the first processor runs and does not change afterwards; memory that is plugged in later is
- * a region from the start, whose pages the balloon or hot-plug device gives and takes back.
+ * The map is laid out before the first processor runs; memory that is plugged in later is a region from the start, whose
+ * pages the balloon or hot-plug device gives and takes back. Who changes the map afterwards (a pmem device comes or goes)
+ * sees to it that nobody looks at it meanwhile, or holds a pointer that it gave.
  */
 #ifndef MEM_GMEM_H
 #define MEM_GMEM_H
@@ -36,6 +37,8 @@ struct gmem_region {
 	bool ram; /* part of the machine's memory: in snapshots and in the memory map; else a device's (pmem) */
 	uint64_t
 		fd_bytes; /* of @fd from @fd_offset; less than @size: the rest is zero memory of this process alone */
+	bool has_slot; /* the board's: the guest sees it, by this slot of the engine */
+	unsigned slot;
 	uint64_t *dirty; /* owned; a bit for each page that this process wrote; NULL: not tracked */
 };
 
@@ -59,6 +62,9 @@ int gmem_add_ram(struct gmem *m, gpa_t base, uint64_t size, enum gmem_pages page
  */
 int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t offset, bool shared,
 		  bool readonly, bool ram, struct err *e);
+
+/* gmem_remove() - the region that begins at @base, if there is one. */
+void gmem_remove(struct gmem *m, gpa_t base);
 
 /* gmem_track() - remember from now on which pages this process writes (gmem_mark()), cleared by gmem_dirty_take(). */
 int gmem_track(struct gmem *m, struct err *e);

@@ -218,8 +218,9 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 		{ JAIL_NET, syscalls_net, ARRAY_SIZE(syscalls_net) },
 		{ JAIL_PCI, syscalls_pci, ARRAY_SIZE(syscalls_pci) },
 		{ JAIL_HOTPLUG, syscalls_hotplug, ARRAY_SIZE(syscalls_hotplug) },
-		{ JAIL_HOTPLUG | JAIL_MEMORY, syscalls_memory, ARRAY_SIZE(syscalls_memory) },
 		{ JAIL_API, syscalls_api, ARRAY_SIZE(syscalls_api) },
+		{ JAIL_RING, syscalls_ring, ARRAY_SIZE(syscalls_ring) },
+		{ JAIL_MEMORY, syscalls_memory, ARRAY_SIZE(syscalls_memory) },
 		{ ~0U, syscalls_common, ARRAY_SIZE(syscalls_common) },
 #ifdef __SANITIZE_ADDRESS__
 		{ ~0U, syscalls_sanitizer, ARRAY_SIZE(syscalls_sanitizer) },

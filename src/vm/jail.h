@@ -44,16 +44,18 @@ int jail_drop(struct err *e);
 
 /* What a thread does. The union of kinds is one filter. */
 enum jail_work {
-	JAIL_CPU = 1,      /* runs a processor, and answers for devices' registers */
-	JAIL_LOOP = 2,     /* serves devices and requests */
-	JAIL_SOCKETS = 4,  /* and passes streams on: vsock */
-	JAIL_NET = 8,      /* and opens the host's network: the user-mode stack */
-	JAIL_SHARE = 16,   /* serves a shared directory */
-	JAIL_PCI = 32,     /* and BARs of PCI devices move */
-	JAIL_HOTPLUG = 64, /* and makes devices and takes them away: the loop of a machine with PCI */
-	JAIL_MEMORY =
-		128, /* and gives the guest memory, and takes it: the loop of a machine with memory hot-plug */
-	JAIL_API = 256, /* and answers requests of another process, which passes it files */
+	JAIL_CPU = 1,     /* runs a processor, and answers for devices' registers */
+	JAIL_LOOP = 2,    /* serves devices and requests */
+	JAIL_SOCKETS = 4, /* and passes streams on: vsock */
+	JAIL_NET = 8,     /* and opens the host's network: the user-mode stack */
+	JAIL_SHARE = 16,  /* serves a shared directory */
+	JAIL_PCI = 32,    /* and BARs of PCI devices move */
+	/* and makes devices, or what is behind them, anew: the loop of a machine with PCI or whose disks can be exchanged */
+	JAIL_HOTPLUG = 64,
+	JAIL_RING = 128, /* and these have rings of requests: disks that are asynchronous */
+	/* and gives the guest memory, and takes it: the loop of a machine with PCI or memory hot-plug */
+	JAIL_MEMORY = 256,
+	JAIL_API = 512, /* and answers requests of another process, which passes it files */
 };
 
 /* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed). @trap: SIGSYS

@@ -4,7 +4,8 @@
  *
  * The order of the table is the order of addresses and lines.
  *
- * syscalls(hotplug): eventfd2 epoll_ctl io_uring_setup fstat newfstatat fcntl lseek
+ * syscalls(hotplug): eventfd2 epoll_ctl fstat newfstatat fstatfs fcntl lseek
+ * syscalls(ring): io_uring_setup
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +50,7 @@ static int disk_open(struct blk **ret_b, struct machine_file *f, const struct ma
 	return blk_open(ret_b, TAKE_FD(f->fd), &o, e);
 }
 
-static int drive_add(struct machine *m, struct machine_drive *d, struct err *e)
+int machine__drive_add(struct machine *m, struct machine_drive *d, struct err *e)
 {
 	char name[VDEV_NAME_MAX + 1];
 	struct vblk_config c = { .name = name, .id = d->id, .writeback = d->writeback, .limit = d->limit };
@@ -71,7 +72,7 @@ static int drives_add(struct machine *m, struct err *e)
 	for (int root = 1; root >= 0; root--)
 		for (unsigned i = 0; i < m->config.n_drives && r == 0; i++)
 			if (m->config.drive[i].root == (root == 1))
-				r = drive_add(m, &m->config.drive[i], e);
+				r = machine__drive_add(m, &m->config.drive[i], e);
 	return r;
 }
 
@@ -122,7 +123,7 @@ int machine__memory_place(const struct machine *m, gpa_t *base, uint64_t size, u
 	return 0;
 }
 
-static int pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
+int machine__pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
 {
 	char name[VDEV_NAME_MAX + 1];
 	struct vdev *v;
@@ -150,7 +151,7 @@ static int pmems_add(struct machine *m, struct err *e)
 	int r = 0;
 
 	for (unsigned i = 0; i < m->config.n_pmems && r == 0; i++)
-		r = pmem_add(m, &m->config.pmem[i], e);
+		r = machine__pmem_add(m, &m->config.pmem[i], e);
 	return r;
 }
 
@@ -255,7 +256,7 @@ static int link_open(struct link **ret_l, struct machine *m, struct machine_net 
 	return link_open_tap(ret_l, m->loop, n->host_dev, e);
 }
 
-static int net_add(struct machine *m, struct machine_net *n, struct err *e)
+int machine__net_add(struct machine *m, struct machine_net *n, struct err *e)
 {
 	char name[VDEV_NAME_MAX + 1];
 	struct vnet_config c = { .name = name,
@@ -281,7 +282,7 @@ static int nets_add(struct machine *m, struct err *e)
 	int r = 0;
 
 	for (unsigned i = 0; i < m->config.n_nets && r == 0; i++)
-		r = net_add(m, &m->config.net[i], e);
+		r = machine__net_add(m, &m->config.net[i], e);
 	return r;
 }
 

@@ -119,6 +119,8 @@ int machine__memhp_add(struct machine *m, struct err *e)
 		.slot = h->slot_mib * MIB,
 		.block = h->block_mib * MIB,
 		.requested = h->requested_mib * MIB,
+		.slot_set = machine__memory_part,
+		.arg = m,
 	};
 	struct vdev *d;
 	int r;

@@ -33,30 +33,6 @@ static int memory_add(struct machine *m, struct err *e)
 	return r;
 }
 
-/* slots_set() - every region of memory, a device's too, becomes a slot of the engine. */
-static int slots_set(struct machine *m, struct err *e)
-{
-	int r = 0;
-
-	for (unsigned i = 0; i < m->mem.n && r == 0; i++) {
-		const struct gmem_region *g = &m->mem.region[i];
-
-		r = engine_mem_set(m->vm,
-				   &(struct engine_mem){
-					   .slot = i,
-					   .gpa = g->base,
-					   .size = g->size,
-					   .host = g->host,
-					   .fd = g->fd,
-					   .fd_offset = g->fd_offset,
-					   .readonly = g->readonly,
-					   .log_dirty = m->config.track_dirty && g->ram,
-				   },
-				   e);
-	}
-	return r;
-}
-
 int machine__cpuid_keep(struct machine *m, unsigned i, const struct x86_cpuid *table, unsigned n,
 			struct err *e)
 {
@@ -189,7 +165,7 @@ int machine__make(struct machine *m, struct err *e)
 	if (r == 0)
 		r = machine__devices_add(m, e);
 	if (r == 0)
-		r = slots_set(m, e);
+		r = machine__memory_show(m, e);
 	if (r == 0)
 		r = machine__devices_ring(m, e);
 	return r < 0 ? r : cpus_add(m, e);
@@ -286,6 +262,17 @@ static unsigned work_of(const struct machine_config *c)
 	return work;
 }
 
+/* changes_of() - what the loop does besides when devices come, go and change. */
+static unsigned changes_of(const struct machine_config *c)
+{
+	unsigned work =
+		(c->pci ? JAIL_HOTPLUG | JAIL_RING | JAIL_MEMORY : 0) | (c->memhp.on ? JAIL_MEMORY : 0);
+
+	for (unsigned i = 0; i < c->n_drives && (c->jail.work & JAIL_API); i++) /* they may get other files */
+		work |= JAIL_HOTPLUG | (c->drive[i].async ? JAIL_RING : 0);
+	return work;
+}
+
 /* What serving files as their owners see them takes; they reach no further than the shares. */
 #define SHARE_CAPS                                                                                           \
 	(1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH | 1ULL << CAP_FOWNER |   \
@@ -307,9 +294,7 @@ static int run_first(struct machine *m, struct err *e)
 	if (r == 0)
 		r = machine__threads_start(m, MACHINE_WANT_RUN, e);
 	if (r == 0 && j->on)
-		r = jail_filter(JAIL_LOOP | j->work | m->work | (m->config.pci ? JAIL_HOTPLUG : 0) |
-					(m->config.memhp.on ? JAIL_MEMORY : 0),
-				j->trap, e);
+		r = jail_filter(JAIL_LOOP | j->work | m->work | changes_of(&m->config), j->trap, e);
 	return r;
 }
 

@@ -19,7 +19,11 @@ struct boot_window;
 struct vdev;
 struct serial;
 
-enum { MACHINE_GUID_BYTES = 16, MACHINE_WHY_MAX = 200 };
+enum {
+	MACHINE_GUID_BYTES = 16,
+	MACHINE_WHY_MAX = 200,
+	MACHINE_PARTS_MAX = ENGINE_SLOTS_MAX - GMEM_REGIONS_MAX, /* of memory hot-plug's region */
+};
 
 struct machine_cpu {
 	struct machine *m;
@@ -108,6 +112,16 @@ int machine__ahead_new(struct machine *m, const char *mem_path, struct err *e); 
 int machine__ahead_start(struct machine *m, struct err *e); /* just before the processors' threads */
 void machine__ahead_free(struct machine *m);
 
+/* memory.c - what the guest sees of memory */
+/* machine__memory_show() - every region that it does not see yet. */
+int machine__memory_show(struct machine *m, struct err *e);
+/* machine__memory_remove() - a device's region goes, if there is one at @base; nobody may be looking. */
+void machine__memory_remove(struct machine *m, gpa_t base);
+/* machine__memory_part() - memhp's slot_set(). */
+int machine__memory_part(void *m, gpa_t base, uint64_t size, bool on);
+/* machine__memory_dirty() - OR in, and clear, which pages of region @i the guest wrote. */
+int machine__memory_dirty(struct machine *m, unsigned i, uint64_t *bits, size_t words);
+
 /* ends.c - ports by which a guest ends itself, and the boot timer */
 int machine__ends_add(struct machine *m, struct err *e);
 
@@ -158,6 +172,11 @@ void machine__metrics_forget(struct machine *m, unsigned place);
 /* kinds.c - what each kind of device is made of, and how it is changed while it runs */
 int machine__kinds_add(struct machine *m, struct err *e);
 int machine__kinds_start(struct machine *m, struct err *e);
+/* machine__drive_add(), ... - one of the configuration's; its file is taken, also on failure. */
+int machine__drive_add(struct machine *m, struct machine_drive *d, struct err *e);
+int machine__net_add(struct machine *m, struct machine_net *n, struct err *e);
+/* machine__pmem_add() - a failure may leave its memory behind: machine__memory_remove(). */
+int machine__pmem_add(struct machine *m, struct machine_pmem *p, struct err *e);
 /* machine__memory_end() - the first multiple of @align behind all memory, at 4 GiB or above. */
 gpa_t machine__memory_end(const struct machine *m, uint64_t align);
 /* machine__memory_place() - *@base 0: the first multiple of @align, at 4 GiB or above, with @size bytes that nobody has; else as it

@@ -208,7 +208,7 @@ static int dirty_take(struct machine *m, unsigned i, uint64_t **ret_bits, struct
 
 	if (!bits)
 		return err_sys(e, ENOMEM, "dirty pages");
-	r = engine_dirty_get(m->vm, i, bits, words);
+	r = machine__memory_dirty(m, i, bits, words);
 	if (r < 0)
 		return err_sys(e, -r, "dirty pages");
 	gmem_dirty_take(&m->mem, i, bits);

@@ -8,7 +8,7 @@
 
 #include "engine/engine.h"
 
-enum { KVM_SLOTS_MAX = 32, KVM_MSR_LIST_MAX = 512 };
+enum { KVM_MSR_LIST_MAX = 512 };
 
 enum kvm_irqs { KVM_IRQS_NONE, KVM_IRQS_KERNEL, KVM_IRQS_SPLIT };
 
@@ -17,11 +17,11 @@ struct kvm_vm {
 	int sys_fd, fd;      /* owned: /dev/kvm, the machine */
 	enum kvm_irqs irqs;
 	bool irqs_made;
-	size_t run_size;                   /* bytes of a processor's exchange mapping */
-	uint64_t slot_size[KVM_SLOTS_MAX]; /* bytes; 0: empty */
-	pthread_mutex_t lock;              /* of making the controller, and of the list below */
-	uint32_t n_msrs;                   /* 0: not asked yet */
-	uint32_t msr[X86_MSRS_MAX];        /* what a state has of them, in the order they are set */
+	size_t run_size;                      /* bytes of a processor's exchange mapping */
+	uint64_t slot_size[ENGINE_SLOTS_MAX]; /* bytes; 0: empty */
+	pthread_mutex_t lock;                 /* of making the controller, and of the list below */
+	uint32_t n_msrs;                      /* 0: not asked yet */
+	uint32_t msr[X86_MSRS_MAX];           /* what a state has of them, in the order they are set */
 };
 
 struct kvm_cpu {

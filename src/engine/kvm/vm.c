@@ -132,8 +132,8 @@ static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct er
 	};
 	long r;
 
-	if (m->slot >= KVM_SLOTS_MAX)
-		return err_set(e, ENOSPC, "memory slot %u: at most %d", m->slot, KVM_SLOTS_MAX);
+	if (m->slot >= ENGINE_SLOTS_MAX)
+		return err_set(e, ENOSPC, "memory slot %u: at most %d", m->slot, ENGINE_SLOTS_MAX);
 	r = kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
 	if (r < 0)
 		return err_sys(e, (int)-r, "KVM_SET_USER_MEMORY_REGION: slot %u, 0x%llx bytes at 0x%llx",
@@ -151,7 +151,7 @@ static int vm_dirty_get(struct engine_vm *v, unsigned slot, uint64_t *bits, size
 	size_t words;
 	long r;
 
-	if (slot >= KVM_SLOTS_MAX || !vm->slot_size[slot])
+	if (slot >= ENGINE_SLOTS_MAX || !vm->slot_size[slot])
 		return -ENOENT;
 	words = (vm->slot_size[slot] / 4096 + 63) / 64;
 	if (words > n_words)
