@@ -48,6 +48,7 @@ int tun_open(const char *name, char *ret_name)
 	return TAKE_FD(fd);
 }
 
+/* syscalls(hotplug): ioctl[1]=TUNGETIFF,TUNSETVNETHDRSZ */
 int tun_adopt(int fd, char *ret_name)
 {
 	struct ifreq ifr = { 0 };

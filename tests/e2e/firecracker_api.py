@@ -884,12 +884,13 @@ def need_machine():
         raise Skip("the guests are not built")
 
 
-def booted(args="", *flags, more=(), mem=64):
+def booted(args="", *flags, more=(), mem=64, guest=None):
     """A machine that runs our guest, its output in a file of its own."""
     v = Vmm(*flags)
     v.out = tmp(f"serial{Vmm.count}")
     v.ok(PUT, "/machine-config", {"vcpu_count": 1, "mem_size_mib": mem})
-    v.ok(PUT, "/boot-source", {"kernel_image_path": GUEST, "boot_args": args})
+    v.ok(PUT, "/boot-source", {"kernel_image_path": os.path.join(os.path.dirname(GUEST), guest) if guest else GUEST,
+                                 "boot_args": args})
     v.ok(PUT, "/serial", {"serial_out_path": v.out})
     for path, body in more:
         v.ok(PUT, path, body)
@@ -1227,8 +1228,169 @@ def from_file():
         expect_in("what it said", "up 'reset pci=off'", out)
 
 
+def numbered():
+    return make("numbered", b"".join(i.to_bytes(8, "little") + bytes(504) for i in range(4096)))
+
+
+def hotplug():
+    """Devices on PCI that come and go while the machine runs, each row taken and refused; the guest uses them."""
+    need_machine()
+    disk = make("hot", b"from the host", size=1 << 20)
+    drive = {"drive_id": "hot", "is_root_device": False, "path_on_host": disk}
+    v = booted("rounds=4", "--enable-pci", guest="hotplug")
+    wait_for("the guest", lambda: "ready" in output(v))
+    for path in ("/drives/hot", "/pmem/hot", "/network-interfaces/hot"):
+        v.no(DELETE, path, None, "there is none")
+    v.no(PUT, "/drives/hot", {**drive, "is_root_device": True}, "root")
+    v.no(PUT, "/drives/hot", {**drive, "path_on_host": tmp("no")}, "No such file")
+    v.no(PUT, "/pmem/hot", {"id": "hot", "path_on_host": disk, "root_device": True}, "root")
+    v.no(PUT, "/network-interfaces/hot", {"iface_id": "hot", "host_dev_name": "no/name"}, "cannot be")
+    rejects_fields(v, PUT, "/drives/hot", drive)
+    expect("nothing has come", v.ok(GET, "/vm/config")["drives"], [])
+    for n, engine in enumerate(("Sync", "Async"), 1):
+        v.ok(PUT, "/drives/hot", {**drive, "io_engine": engine, "rate_limiter": LIMIT})
+        wait_for("the guest uses it", lambda: output(v).count("write 0") == n)
+        expect_in("what it read", "disk 1: 2048 sectors, read 0: from the host", output(v))
+        v.no(PUT, "/drives/hot", drive, "one already")
+        got = v.ok(GET, "/vm/config")["drives"]
+        expect("the configuration has it", [(d["drive_id"], d["path_on_host"]) for d in got], [("hot", disk)])
+        v.ok(PATCH, "/drives/hot", {"drive_id": "hot", "path_on_host": disk})
+        v.ok(PATCH, "/drives/hot", {"drive_id": "hot", "rate_limiter": LIMIT})
+        v.ok(DELETE, "/drives/hot")
+        v.no(DELETE, "/drives/hot", None, "there is none")
+        wait_for("the guest sees it go", lambda: output(v).count("gone") == n)
+        expect("the configuration has it not", v.ok(GET, "/vm/config")["drives"], [])
+        with open(disk, "rb") as f:
+            f.seek(512)
+            expect("what the guest wrote", f.read(512), b"G" * 512)
+    v.ok(PUT, "/pmem/hot", {"id": "hot", "path_on_host": disk})
+    wait_for("the guest reads the memory", lambda: "memory 1: from the host" in output(v))
+    v.no(PUT, "/pmem/hot", {"id": "hot", "path_on_host": disk}, "one already")
+    v.ok(PATCH, "/pmem/hot", {"id": "hot", "rate_limiter": LIMIT})
+    v.ok(DELETE, "/pmem/hot")
+    wait_for("the guest sees it go", lambda: output(v).count("gone") == 3)
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    v.ok(PUT, "/pmem/hot", {"id": "hot", "path_on_host": disk, "read_only": True})
+    v.ok(PATCH, "/vm", {"state": "Resumed"})
+    wait_for("what came while it was paused is there", lambda: output(v).count("memory 1: from the host") == 2)
+    v.stop()
+    v = booted("rounds=1", "--enable-pci", guest="hotplug", more=[("/machine-config", {"vcpu_count": 2, "mem_size_mib": 64})])
+    wait_for("the guest", lambda: "ready" in output(v))
+    for i in range(20):
+        v.ok(PUT, f"/pmem/p{i}", {"id": f"p{i}", "path_on_host": disk})
+        v.ok(DELETE, f"/pmem/p{i}")
+    for i in range(16):
+        v.ok(PUT, f"/drives/d{i}", {**drive, "drive_id": f"d{i}"})
+    v.no(PUT, "/drives/d16", {**drive, "drive_id": "d16"}, "16 already")
+    expect("it runs", v.ok(GET, "/")["state"], "Running")
+    v.stop()
+
+
+def hotplug_net():
+    """A card comes and goes: its tap is the machine's, and then nobody's."""
+    need_machine()
+    if os.geteuid() != 0 or subprocess.call(["ip", "tuntap", "add", "hull-hot0", "mode", "tap"],
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) != 0:
+        raise Skip("cannot make a tap")
+    try:
+        card = {"iface_id": "hot", "host_dev_name": "hull-hot0", "guest_mac": "06:00:ac:10:00:02", "mtu": 1400}
+        v = booted("", "--enable-pci", guest="hotplug")
+        wait_for("the guest", lambda: "ready" in output(v))
+        for _ in range(2):
+            v.ok(PUT, "/network-interfaces/hot", card)
+            v.no(PUT, "/network-interfaces/hot", card, "")
+            got = v.ok(GET, "/vm/config")["network-interfaces"]
+            expect("the configuration has it", [n["host_dev_name"] for n in got], ["hull-hot0"])
+            v.ok(PATCH, "/network-interfaces/hot", {"iface_id": "hot", "rx_rate_limiter": LIMIT})
+            v.ok(DELETE, "/network-interfaces/hot")
+            expect("the configuration has it not", v.ok(GET, "/vm/config")["network-interfaces"], [])
+        v.stop()
+    finally:
+        subprocess.call(["ip", "link", "del", "hull-hot0"])
+
+
+def plugged_memory():
+    """Memory comes and goes while a guest with a driver for it runs, behind registers and on PCI, and through a snapshot."""
+    need_machine()
+    h = {"total_size_mib": 384, "slot_size_mib": 128, "block_size_mib": 2}
+    for flags in ((), ("--enable-pci",)):
+        v = booted("changes=4", *flags, guest="mem", more=[("/hotplug/memory", h)])
+        wait_for("the guest", lambda: output(v).count("not there") == 1)
+        said = ["384 MiB in blocks of 2, plugged 0", "too much: 1, beyond: 3, state 0 1", "not there: 0xffffffffffffffff"]
+        for asked, says in ((8, "plug 8 MiB: 0, 0 pages held something, 8 MiB are there"),
+                            (136, "plug 128 MiB: 0, 0 pages held something, 136 MiB are there"),
+                            (64, "unplug 72 MiB: 0, 64 MiB are there"),
+                            (66, "plug 2 MiB: 0, 0 pages held something, 66 MiB are there")):
+            v.ok(PATCH, "/hotplug/memory", {"requested_size_mib": asked})
+            wait_for(f"{asked} MiB", lambda: says in output(v))
+            said.append(says)
+            expect("as it is told", v.ok(GET, "/hotplug/memory"), {**h, "plugged_size_mib": asked, "requested_size_mib": asked})
+            if asked == 136:
+                v = reborn(v, *flags)
+                said = []
+        said.append("not there: 0x0")  # in a part of which something is plugged
+        expect("all it said", output(v).splitlines(), said)
+        v.stop()
+
+
+def reborn(v, *flags):
+    """The machine saved, ended, and restored by another process. Not over the files that its own memory comes from."""
+    snap, mem = tmp(f"snap{Vmm.count}"), tmp(f"mem{Vmm.count}")
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    v.ok(PUT, "/snapshot/create", {"snapshot_path": snap, "mem_file_path": mem})
+    v.stop()
+    c = Vmm(*flags)
+    c.out = tmp(f"serial{Vmm.count}")
+    c.ok(PUT, "/serial", {"serial_out_path": c.out})
+    c.ok(PUT, "/snapshot/load", {"snapshot_path": snap, "mem_backend": {"backend_type": "File", "backend_path": mem},
+                                 "resume_vm": True})
+    return c
+
+
+def working_on():
+    """A guest in the middle of its work is saved and restored, again and again, and does not notice; its generation is another."""
+    need_machine()
+    disk = numbered()
+
+    def rounds(v):
+        return re.findall(r"round (\d+)\n", output(v))
+
+    for flags in ((), ("--enable-pci",)):
+        for args in ("noevent", "packed indirect"):
+            v = booted(args, *flags, guest="snapshot", more=[
+                ("/drives/d", {"drive_id": "d", "is_root_device": False, "path_on_host": disk, "io_engine": "Async"})])
+            for _ in range(2):
+                wait_for("three rounds", lambda: len(rounds(v)) > 3 or "panic" in output(v))
+                expect("panics", output(v).count("panic"), 0)
+                last = int(rounds(v)[-1])
+                v = reborn(v, *flags)
+            wait_for("it goes on", lambda: rounds(v))
+            expect("where it was", int(rounds(v)[0]) >= last, True)
+            v.stop()
+    v = booted("", guest="vmgenid")
+    wait_for("the generation", lambda: "generation" in output(v))
+    first = output(v).split()[1]
+    v = reborn(v)
+    wait_for("it is told", lambda: "same" in output(v) or "another" in output(v))
+    got = output(v).split()
+    expect("another generation", (got[:2], got[2] != first, got[3]), (["told,", "now"], True, "another"))
+    v.stop()
+    drive = {"drive_id": "hot", "is_root_device": False, "path_on_host": make("hot", b"from the host", size=1 << 20)}
+    v = booted("rounds=2", "--enable-pci", guest="hotplug")
+    wait_for("the guest", lambda: "ready" in output(v))
+    v.ok(PUT, "/drives/hot", drive)
+    wait_for("the guest uses it", lambda: "write 0" in output(v))
+    v = reborn(v, "--enable-pci")
+    v.ok(DELETE, "/drives/hot")
+    wait_for("what came before the snapshot goes after it", lambda: "gone" in output(v))
+    v.ok(PUT, "/drives/hot", drive)
+    wait_for("and comes again", lambda: "write 0" in output(v))
+    v.stop()
+
+
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file)}
+                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file,
+                                    hotplug, hotplug_net, plugged_memory, working_on)}
 
 
 def main():
