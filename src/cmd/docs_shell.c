@@ -53,10 +53,38 @@ static void put_takes(struct buf *b, const struct opt *t)
 	}
 }
 
-/* put_first_words() - what may stand first: commands, and the words that go before others */
-static void put_first_words(struct buf *b)
+/* add_group() - the "image" of "image ls", once */
+static void add_group(struct strv *v, const char *name)
 {
-	buf_puts(b, "container image system volume oci help");
+	size_t len = strcspn(name, " ");
+
+	for (size_t i = 0; i < v->len; i++)
+		if (strncmp(v->item[i], name, len) == 0 && !v->item[i][len])
+			return;
+	strv_addf(v, "%.*s", (int)len, name);
+}
+
+/* find_groups() - the words that go before others: of commands and of their aliases */
+static void find_groups(struct strv *v)
+{
+	for (const struct cmd *const *c = cmd_table; *c; c++) {
+		auto_fini(strv) struct strv name = { 0 };
+
+		strv_add(&name, (*c)->name);
+		if ((*c)->aliases)
+			strv_split(&name, (*c)->aliases, ',');
+		for (size_t i = 0; i < name.len && (*c)->group != CMD_HIDDEN; i++)
+			if (strchr(name.item[i], ' '))
+				add_group(v, name.item[i]);
+	}
+}
+
+/* put_first_words() - what may stand first: commands, and the words that go before others */
+static void put_first_words(struct buf *b, const struct strv *groups)
+{
+	buf_puts(b, "oci help");
+	for (size_t i = 0; i < groups->len; i++)
+		buf_printf(b, " %s", groups->item[i]);
 	for (const struct cmd *const *c = cmd_table; *c; c++)
 		if ((*c)->group != CMD_HIDDEN && !strchr((*c)->name, ' '))
 			buf_printf(b, " %s", (*c)->name);
@@ -86,15 +114,16 @@ static void put_second_words(struct buf *b, const char *first)
  */
 static void put_tables(struct buf *b)
 {
-	static const char *const first[] = { "container", "image", "system", "volume", NULL };
+	auto_fini(strv) struct strv groups = { 0 };
 
+	find_groups(&groups);
 	buf_puts(b, "__hull_first=\"");
-	put_first_words(b);
+	put_first_words(b, &groups);
 	buf_puts(b, "\"\n__hull_global=\"");
 	put_options(b, cmd_global_opts);
 	buf_puts(b, "\"\n__hull_second()\n{\n\twords=\n\tcase \"$1\" in\n");
-	for (const char *const *f = first; *f; f++)
-		put_second_words(b, *f);
+	for (size_t i = 0; i < groups.len; i++)
+		put_second_words(b, groups.item[i]);
 	buf_puts(b, "\tesac\n}\n__hull_command()\n{\n\topts= takes= operands=\n\tcase \"$1\" in\n");
 	for (const struct cmd *const *c = cmd_table; *c; c++) {
 		if ((*c)->group == CMD_HIDDEN)

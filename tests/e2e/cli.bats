@@ -199,6 +199,9 @@ complete_words() {
 	[ "$output" = "complete -F _hull hull" ]
 	[ "$(complete_words hull imag | sort | tr '\n' ' ')" = "image images " ]
 	[ "$(complete_words hull --root /x system d)" = df ]
+	[ "$(complete_words hull dis)" = disk ]
+	[ "$(complete_words hull vm ru)" = run ]
+	[ "$(complete_words hull disk create --for)" = --format ]
 	[ "$(complete_words hull run --netw)" = --network ]
 	[ "$(complete_words hull run --restart on)" = on-failure ]
 	complete_words hull container ls --filt | grep -qx -- --filter
