@@ -58,6 +58,7 @@ void machine_config_fini(struct machine_config *c)
 	free(c->vsock.uds_path);
 	free(c->cpu_edits.cpuid);
 	free(c->cpu_edits.msr);
+	strv_fini(&c->pin);
 	machine_config_defaults(c);
 }
 

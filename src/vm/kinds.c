@@ -44,6 +44,8 @@ static int disk_open(struct blk **ret_b, struct machine_file *f, const struct ma
 		.readonly = d->readonly,
 		.async = d->async,
 		.no_sync = !d->writeback,
+		.backing_max = d->backing ? BLK_BACKING_MAX : 0,
+		.backing_anywhere = d->backing,
 		.backing_dirfd = -1,
 	};
 

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
 #include "engine/engine.h"
 #include "mem/gmem.h"
 #include "virtio/limiter.h"
@@ -74,6 +75,7 @@ struct machine_drive {
 	struct machine_file file;
 	char format[8]; /* "raw", "qcow2" */
 	bool root, readonly, writeback, async;
+	bool backing; /* its backing files are the user's own and may be opened, wherever they are; not saved */
 	char *partuuid; /* owned; NULL: none */
 	struct limiter_config limit;
 };
@@ -172,6 +174,7 @@ struct machine_config {
 	struct machine_balloon balloon;
 	struct machine_memhp memhp;
 	struct machine_jail jail;
+	struct strv pin; /* the host processors of each processor's thread, "0-3,7"; empty: any. Not saved */
 	bool rng, serial, i8042, rtc, vmgenid, pvpanic, debug_exit, console;
 	struct machine_cpu_edits cpu_edits;
 	struct mmds *mmds; /* borrowed, outlives the machine; cards with mmds answer for it; NULL: none */
@@ -276,6 +279,9 @@ struct machine_restore {                /* what a clone has of its own */
 	const char *engine;        /* borrowed; NULL: auto */
 	/* open_file() - what the saved configuration names: "drive", "share", ... Return: descriptor; -errno with @e. NULL: as is. */
 	int (*open_file)(void *arg, const char *what, const char *path, int flags, struct err *e);
+	/* adopt() - the saved configuration, before anything of it is opened: what the clone has in its place. What has a
+	 * descriptor afterwards is not opened by name. Return: 0; -errno with @e. NULL: as is. */
+	int (*adopt)(void *arg, struct machine_config *c, struct err *e);
 	void *arg;
 };
 /* machine_restore() - a PAUSED machine, or RUNNING with @resume; its configuration comes from the snapshot. */

@@ -22,6 +22,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "sys/sched.h"
 #include "vm/jail.h"
 #include "vm/machine_internal.h"
 #include "vm/serial.h"
@@ -174,6 +175,16 @@ static bool gate(struct machine *m)
 	return go;
 }
 
+/* pin() - to its own host processors. Later it may not ask for that any more. */
+static int pin(const struct machine_cpu *c, struct err *e)
+{
+	const struct strv *pin = &c->m->config.pin;
+	size_t i = (size_t)(c - c->m->cpu);
+	int r = i < pin->len ? sched_set_affinity(pin->item[i]) : 0;
+
+	return r < 0 ? err_sys(e, -r, "processor %zu on host processors %s", i, pin->item[i]) : 0;
+}
+
 static void *cpu_main(void *arg)
 {
 	struct machine_cpu *c = arg;
@@ -184,6 +195,8 @@ static void *cpu_main(void *arg)
 
 	str_format(name, sizeof(name), "cpu %u", (unsigned)(c - m->cpu));
 	pthread_setname_np(pthread_self(), name); /* from outside it would take a file of /proc */
+	if (pin(c, &e) < 0)
+		machine__end(m, MACHINE_END_ERROR, 0, e.text);
 	if (m->config.jail.on && jail_filter(JAIL_CPU | m->work, m->config.jail.trap, &e) < 0)
 		machine__end(m, MACHINE_END_ERROR, 0, e.text);
 	while (gate(m))

@@ -161,6 +161,8 @@ static int open_one(const struct machine_restore *r, const char *what, struct ma
 {
 	int fd;
 
+	if (f->fd >= 0)
+		return 0;
 	if (!f->path)
 		return err_set(e, EINVAL, "%s: the snapshot names no file", what);
 	fd = r->open_file ? r->open_file(r->arg, what, f->path, flags, e) :
@@ -269,6 +271,8 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 		rc = in->rc;
 	if (rc == 0)
 		rc = overrides(r, &m->config, e);
+	if (rc == 0 && r->adopt)
+		rc = r->adopt(r->arg, &m->config, e);
 	if (rc == 0)
 		rc = open_files(r, &m->config, e);
 	if (rc == 0)
