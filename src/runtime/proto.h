@@ -24,6 +24,10 @@ enum msg {
 	PROTO_RELOAD,  /* shim.json has changed */
 	PROTO_DETACH,  /* what follows is the end of the connection, not of standard input */
 	PROTO_REMOVED, /* the instance is gone, nothing left to do */
+	/* to the keeper of a machine */
+	PROTO_HOLD, /* pause it for as long as this connection lasts; answered by PROTO_DONE */
+	PROTO_FILE, /* a descriptor: where the state goes, the second: memory */
+	PROTO_SAVE, /* struct msg_save; answered by PROTO_DONE */
 	/* from the shim */
 	PROTO_STARTED = 64,
 	PROTO_FAILED, /* struct msg_failed: the workload could not be started */
@@ -47,6 +51,10 @@ struct msg_stop {
 struct msg_failed {
 	int32_t code;
 	struct err e;
+};
+struct msg_save {
+	uint8_t diff; /* only what was written since the snapshot @base */
+	char id[65], base[65];
 };
 struct msg_exit {
 	int32_t code;

@@ -7,6 +7,7 @@
 #include "runtime/build_internal.h"
 #include "runtime/config.h"
 #include "runtime/launch.h"
+#include "runtime/machine.h"
 #include "runtime/runtime_internal.h"
 #include "sys/file.h"
 
@@ -206,6 +207,19 @@ static uint64_t tree_bytes(int dirfd, const char *name)
 	return sum;
 }
 
+/* sweep_machines() - of those with names; where there has never been one nothing is made. */
+static int sweep_machines(struct runtime *rt, struct err *e)
+{
+	auto_machines struct machines *ms = NULL;
+	struct stat st;
+	int r;
+
+	if (file_fstatat(store_rootfd(rt->store), "machines", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	r = machines_open(&ms, rt->root, rt->run_root, e);
+	return r < 0 ? r : machines_sweep(ms, e);
+}
+
 int runtime_prune(struct runtime *rt, bool stopped, struct strv *told, uint64_t *ret_freed, struct err *e)
 {
 	struct pruning p = { .rt = rt };
@@ -230,5 +244,7 @@ int runtime_prune(struct runtime *rt, bool stopped, struct strv *told, uint64_t 
 			*ret_freed += bytes;
 	}
 	strv_fini(&p.ids);
+	if (r >= 0)
+		r = sweep_machines(rt, e);
 	return r < 0 ? r : runtime_sweep(rt, e);
 }
