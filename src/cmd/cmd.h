@@ -39,7 +39,7 @@ struct opt {
 	size_t offset;    /* of the member in the command's own options struct */
 	const char *arg;  /* what --help calls the value: "BYTES" */
 	const char *help; /* one line */
-	/* for completion: "no always on-failure", "@container", "@image", "@file", "@dir", or NULL */
+	/* for completion: "no always on-failure", "@container", "@machine", "@image", "@file", "@dir", or NULL */
 	const char *words;
 };
 

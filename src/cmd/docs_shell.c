@@ -140,6 +140,7 @@ static void put_tables(struct buf *b)
 	buf_puts(b, "# __hull_words() - the words that a kind such as @container stands for\n"
 		    "__hull_words()\n{\n\tcase \"$1\" in\n"
 		    "\t@container) hull ps -a --format '{{.Names}}' 2>/dev/null ;;\n"
+		    "\t@machine) hull vm ps -a --format '{{.Names}}' 2>/dev/null ;;\n"
 		    "\t@image) hull images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null ;;\n"
 		    "\t@volume) hull volume ls -q 2>/dev/null ;;\n"
 		    "\t*) printf '%s\\n' \"$1\" ;;\n\tesac\n}\n");

@@ -14,12 +14,20 @@
 #include "base/guard.h"
 #include "net/bridge.h"
 #include "sys/file.h"
+#include "sys/sched.h"
 #include "vm/machine.h"
 
 enum { JAIL_NOBODY = 65534 };
 
 #define OPT(member) offsetof(struct vm_opts, member)
+/* The first VM_OPTS_RUN are for machines with names only. */
 const struct opt vm_config_opts[] = {
+	{ "name", 0, OPT_STRING, OPT(name), "NAME", "What it is called (one is made up)", NULL },
+	{ "cpu-weight", 0, OPT_INT, OPT(cpu_weight), "N",
+	  "Its share of busy host processors beside other machines: 1 to 10000 (100)", NULL },
+	{ "cpu-max", 0, OPT_CPUS, OPT(nano_cpus), "NUMBER", "Host processors it may use at most: 1.5", NULL },
+	{ "memory-max", 0, OPT_BYTES, OPT(memory_max), "BYTES",
+	  "Host memory it may use at most, the guest's and hull's own", NULL },
 	{ "kernel", 'k', OPT_STRING, OPT(kernel), "FILE", "Kernel to boot: ELF, bzImage or multiboot",
 	  "@file" },
 	{ "initrd", 0, OPT_STRING, OPT(initrd), "FILE", "Initial RAM file system", "@file" },
@@ -30,8 +38,9 @@ const struct opt vm_config_opts[] = {
 	  "What the processors are: 'host' or a named baseline (host)", "host" },
 	{ "engine", 0, OPT_STRING, OPT(engine), "NAME", "What executes them: auto, kvm or bt (auto)",
 	  "auto kvm bt" },
-	{ "disk", 'd', OPT_LIST, OPT(disk), "FILE[,format=raw|qcow2][,ro]",
-	  "A disk (raw unless said otherwise); may be repeated", "@file" },
+	{ "disk", 'd', OPT_LIST, OPT(disk), "FILE[,format=raw|qcow2][,ro][,backing]",
+	  "A disk (raw unless said otherwise), 'backing': its backing files may be opened; may be repeated",
+	  "@file" },
 	{ "net", 'n', OPT_LIST, OPT(net), "none|user|tap=NAME|bridge=NAME|switch=DIR",
 	  "A network card and what it is plugged into (none); may be repeated",
 	  "none user tap= bridge= switch=" },
@@ -47,6 +56,10 @@ const struct opt vm_config_opts[] = {
 	  NULL },
 	{ "no-jail", 0, OPT_FLAG, OPT(no_jail), NULL,
 	  "Keep what the process may do: for whoever debugs hull itself", NULL },
+	{ "pin", 0, OPT_STRING, OPT(pin), "CPUS[,CPUS...]",
+	  "Host processors for each processor's thread: 0, 2-3 or 0+2; one for all, or one for each", NULL },
+	{ "track-dirty", 0, OPT_FLAG, OPT(track_dirty), NULL,
+	  "Note which memory is written, so that a snapshot can be a difference to the one before", NULL },
 	{ "rng", 0, OPT_FLAG, OPT(rng), NULL, "A source of random numbers for the guest", NULL },
 	{ "virtio-console", 0, OPT_FLAG, OPT(virtio_console), NULL, "A virtio console beside the serial port",
 	  NULL },
@@ -108,8 +121,10 @@ static int read_disk(struct machine_drive *d, unsigned i, const char *value, str
 			str_copy(d->format, sizeof(d->format), format);
 		else if (str_eq(part, "ro"))
 			d->readonly = true;
+		else if (str_eq(part, "backing"))
+			d->backing = true;
 		else
-			return bad_part("disk", value, part, "format=raw, format=qcow2 or ro", e);
+			return bad_part("disk", value, part, "format=raw, format=qcow2, ro or backing", e);
 	}
 	return open_file(&d->file, "disk", path, d->readonly ? O_RDONLY : O_RDWR, e);
 }
@@ -131,7 +146,7 @@ static int read_pmem(struct machine_pmem *p, unsigned i, const char *value, stru
 	return open_file(&p->file, "pmem", path, p->readonly ? O_RDONLY : O_RDWR, e);
 }
 
-static int read_net(struct machine_net *n, unsigned i, const char *value, struct err *e)
+static int read_net(struct machine_net *n, unsigned i, const char *value, bool dry, struct err *e)
 {
 	const char *tap = str_after(value, "tap="), *dir = str_after(value, "switch=");
 	const char *bridge = str_after(value, "bridge=");
@@ -142,8 +157,8 @@ static int read_net(struct machine_net *n, unsigned i, const char *value, struct
 		return 0;
 	if (bridge && *bridge) {
 		n->kind = MACHINE_NET_TAP;
-		n->tap_fd = bridge_tap(bridge, e);
-		return n->tap_fd < 0 ? n->tap_fd : 0;
+		n->tap_fd = dry ? -1 : bridge_tap(bridge, e);
+		return n->tap_fd < 0 && !dry ? n->tap_fd : 0;
 	}
 	if (!(tap && *tap) && !(dir && *dir))
 		return err_set(e, EINVAL,
@@ -189,7 +204,7 @@ static void remove_stale(const char *path)
 		unlink(path);
 }
 
-static int read_vsock(struct machine_config *c, const char *value, struct err *e)
+static int read_vsock(struct machine_config *c, const char *value, bool dry, struct err *e)
 {
 	auto_free char *copy = strdup(value);
 	char *rest = copy, *cid = next_part(&rest, ',');
@@ -206,7 +221,8 @@ static int read_vsock(struct machine_config *c, const char *value, struct err *e
 		uds ? strdup(uds) : str_printf("hull-vsock-%llu", (unsigned long long)c->vsock.cid);
 	if (!c->vsock.uds_path)
 		return err_sys(e, ENOMEM, "--vsock");
-	remove_stale(c->vsock.uds_path);
+	if (!dry)
+		remove_stale(c->vsock.uds_path);
 	return 0;
 }
 
@@ -239,10 +255,35 @@ static int read_lists(struct machine_config *c, const struct vm_opts *o, struct 
 		r = read_pmem(&c->pmem[c->n_pmems++], (unsigned)i, o->pmem.item[i], e);
 	for (size_t i = 0; i < o->net.len && r == 0; i++)
 		if (!str_eq(o->net.item[i], "none"))
-			r = read_net(&c->net[c->n_nets++], (unsigned)i, o->net.item[i], e);
+			r = read_net(&c->net[c->n_nets++], (unsigned)i, o->net.item[i], o->dry, e);
 	for (size_t i = 0; i < o->share.len && r == 0; i++)
 		r = read_share(&c->share[c->n_shares++], o->share.item[i], e);
 	return r;
+}
+
+/* read_pin() - "0,2-3" as a list for each processor; '+' stands for the comma inside of one. */
+static int read_pin(struct machine_config *c, const char *value, struct err *e)
+{
+	unsigned long bits[SCHED_LIST_MAX / 8 / sizeof(long)];
+	auto_fini(strv) struct strv part = { 0 };
+
+	strv_split(&part, value, ',');
+	if (part.len != 1 && part.len != c->cpus)
+		return err_set(e, EINVAL, "invalid argument \"%s\" for --pin: %zu lists for %u processors",
+			       value, part.len, c->cpus);
+	for (unsigned i = 0; i < c->cpus; i++) {
+		char *list = part.item[part.len == 1 ? 0 : i];
+
+		for (char *plus = list; (plus = strchr(plus, '+'));)
+			*plus = ',';
+		if (sched_parse_list(list, bits, SCHED_LIST_MAX) <= 0)
+			return err_set(e, EINVAL,
+				       "invalid argument \"%s\" for --pin: want host processors such as 0, "
+				       "2-3 or 0+2",
+				       value);
+		strv_add(&c->pin, list);
+	}
+	return strv_finish(&c->pin) < 0 ? err_sys(e, ENOMEM, "--pin") : 0;
 }
 
 static int copy_text(char **slot, const char *text, struct err *e)
@@ -258,8 +299,9 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 	int r;
 
 	if (!o->kernel)
-		return err_set(e, EINVAL, "'vm run' needs --kernel FILE, see 'hull vm run --help'");
+		return err_set(e, EINVAL, "a machine needs --kernel FILE, see 'hull vm run --help'");
 	str_copy(c->id, sizeof(c->id), "vm");
+	c->track_dirty = o->track_dirty;
 	c->engine = o->engine;
 	c->cpus = o->cpus < 0 ? 0 : (unsigned)o->cpus;
 	c->mem_bytes = o->memory < 0 ? 0 : (uint64_t)o->memory;
@@ -272,15 +314,17 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 	r = copy_text(&c->cmdline, o->cmdline, e);
 	if (r == 0)
 		r = copy_text(&c->cpu_model, o->cpu, e);
-	if (r == 0)
+	if (r == 0 && !o->restoring)
 		r = open_file(&c->kernel, "kernel", o->kernel, O_RDONLY, e);
-	if (r == 0 && o->initrd)
+	if (r == 0 && !o->restoring && o->initrd)
 		r = open_file(&c->initrd, "initrd", o->initrd, O_RDONLY, e);
 	if (r == 0)
 		r = read_lists(c, o, e);
 	if (r == 0 && o->vsock)
-		r = read_vsock(c, o->vsock, e);
+		r = read_vsock(c, o->vsock, o->dry, e);
 	if (r == 0 && o->balloon)
 		r = read_balloon(c, o->balloon, e);
-	return r < 0 ? r : machine_config_check(c, e);
+	if (r == 0 && o->pin)
+		r = read_pin(c, o->pin, e);
+	return r < 0 || o->restoring ? r : machine_config_check(c, e);
 }

@@ -12,12 +12,17 @@ struct err;
 struct machine_config;
 
 struct vm_opts {
-	const char *kernel, *initrd, *cmdline, *engine, *cpu, *vsock, *balloon;
+	const char *kernel, *initrd, *cmdline, *engine, *cpu, *vsock, *balloon, *pin, *name;
 	struct strv disk, net, share, pmem;
 	int64_t memory; /* bytes */
 	int cpus;
-	bool rng, virtio_console, no_jail, pci;
+	bool rng, virtio_console, no_jail, track_dirty, pci;
+	int64_t cpu_weight, nano_cpus, memory_max; /* 0: not given */
+	bool dry;                                  /* nothing of the host is changed: no tap is made */
+	bool restoring; /* no kernel is wanted, and the snapshot has the last word */
 };
+
+enum { VM_OPTS_RUN = 4 }; /* vm_config_opts + VM_OPTS_RUN are those of a machine without a name */
 
 extern const struct opt vm_config_opts[];
 void vm_config_defaults(void *opts);

@@ -161,7 +161,7 @@ const struct cmd cmd_vm_run = {
 		    "Boots a Linux kernel with an initramfs.\n\n"
 		    "hull vm run --kernel vmlinux --disk root.qcow2,format=qcow2 --cpus 2 --memory 1g\n"
 		    "Two processors, 1 GiB, a disk that the guest sees as /dev/vda.",
-	.opts = vm_config_opts,
+	.opts = vm_config_opts + VM_OPTS_RUN,
 	.opts_size = sizeof(struct vm_opts),
 	.defaults = vm_config_defaults,
 	.max_args = 0,

@@ -124,6 +124,22 @@ static int adopt_drive(struct machine_drive *saved, struct machine_config *own, 
 		       saved->id);
 }
 
+static int adopt_pmem(struct machine_pmem *saved, struct machine_config *own, struct err *e)
+{
+	for (unsigned i = 0; i < own->n_pmems; i++) {
+		struct machine_pmem *p = &own->pmem[i];
+
+		if (!str_eq(p->id, saved->id) || p->file.fd < 0 || p->readonly != saved->readonly)
+			continue;
+		free(saved->file.path);
+		saved->file = p->file;
+		p->file = (struct machine_file){ .fd = -1 };
+		return 0;
+	}
+	return err_set(e, EINVAL, "pmem '%s': the snapshot's state has it, its configuration does not so",
+		       saved->id);
+}
+
 static int adopt_net(struct machine_net *saved, struct machine_config *own, struct err *e)
 {
 	for (unsigned i = 0; i < own->n_nets; i++) {
@@ -166,12 +182,12 @@ static int adopt_share(struct machine_share *saved, struct machine_config *own, 
 static int adopt(void *arg, struct machine_config *saved, struct err *e)
 {
 	struct machine_config *own = arg;
-	int r = saved->n_pmems ?
-			err_set(e, EINVAL, "the snapshot's state has pmem devices, its configuration not") :
-			0;
+	int r = 0;
 
 	for (unsigned i = 0; i < saved->n_drives && r == 0; i++)
 		r = adopt_drive(&saved->drive[i], own, e);
+	for (unsigned i = 0; i < saved->n_pmems && r == 0; i++)
+		r = adopt_pmem(&saved->pmem[i], own, e);
 	for (unsigned i = 0; i < saved->n_nets && r == 0; i++)
 		r = adopt_net(&saved->net[i], own, e);
 	for (unsigned i = 0; i < saved->n_shares && r == 0; i++)
