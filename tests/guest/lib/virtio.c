@@ -504,7 +504,7 @@ uint16_t virtq_wait(struct virtq *q, uint32_t *ret_len)
 bool virtio_irqs(const struct virtio *v)
 {
 	irq_on();
-	for (int i = 0; i < 1000 && v->irqs == 0; i++)
+	for (int i = 0; i < 200000 && v->irqs == 0; i++)
 		relax();
 	irq_off();
 	return v->irqs > 0;
