@@ -96,11 +96,12 @@ const char *boot_cmdline_default(bool serial);
  * @table, @n: in: what the engine offers (engine_cpuid_host()); out: what the guest sees. Room for ENGINE_CPUID_MAX entries.
  * @model: NULL or "host": all the engine has that a guest may see; else x86-64-v2, -v3, -v4, T2, T2S, T2CL, T2A or C3
  * @cpu:   0 to @cpus - 1: also its APIC id
+ * @threads: of each core: 1, or 2 (@cpus is 1 or even)
  * Return: 0; -ENOENT no such model, and @e lists those there are; -EOPNOTSUPP the host lacks what @model promises, and @e
  *         names it; -ENOSPC
  */
 int cpuid_table(struct x86_cpuid *table, unsigned *n, const char *model, unsigned cpu, unsigned cpus,
-		struct err *e);
+		unsigned threads, struct err *e);
 
 /* cpuid_model_msrs() - what @model says of MSRs, in a processor's state before its first instruction */
 void cpuid_model_msrs(const char *model, struct x86_state *s);

@@ -5,7 +5,7 @@
  * Theory of operation. Four steps, each on the table in place: (1) leaves and features that no guest of hull's may see go
  * away: what the processor's state has no room for (AMX), what a snapshot could not carry or what tells of the host
  * (performance counters, monitoring, SGX, tracing, nested virtualization, power management); (2) a named model narrows the
- * rest; (3) topology: each processor is a core of one package, its APIC id is its number; (4) what follows from the rest is
+ * rest; (3) topology: each processor, or each pair of them, is a core of one package, its APIC id is its number; (4) what follows from the rest is
  * computed: sizes of saved state, highest leaves, clock frequencies.
  *
  * An engine that knows the guest's TSC frequency says so in leaf 0x40000010, EAX, in kHz; the guest sees it as leaf 0x15.
@@ -172,9 +172,10 @@ static unsigned bits_for(unsigned cpus)
 	return bits;
 }
 
-static void topology_levels(struct cpuid_work *w, uint32_t leaf, unsigned cpu, unsigned cpus)
+static void topology_levels(struct cpuid_work *w, uint32_t leaf, unsigned cpu, unsigned cpus,
+			    unsigned threads)
 {
-	const struct x86_cpuid smt = { leaf, 0, 0, 1, LEVEL_SMT << 8 | 0, cpu, 1 };
+	const struct x86_cpuid smt = { leaf, 0, bits_for(threads), threads, LEVEL_SMT << 8 | 0, cpu, 1 };
 	const struct x86_cpuid core = { leaf, 1, bits_for(cpus), cpus, LEVEL_CORE << 8 | 1, cpu, 1 };
 	const struct x86_cpuid end = { leaf, 2, 0, 0, 2, cpu, 1 };
 
@@ -183,8 +184,8 @@ static void topology_levels(struct cpuid_work *w, uint32_t leaf, unsigned cpu, u
 	add(w, end);
 }
 
-/* caches() - which of them share one: the last level all, the others none */
-static void caches(struct cpuid_work *w, uint32_t leaf, unsigned cpus, bool has_cores)
+/* caches() - which of them share one: the last level all, the others those of a core */
+static void caches(struct cpuid_work *w, uint32_t leaf, unsigned cpus, unsigned threads, bool has_cores)
 {
 	enum {
 		TYPE = 0x1f,
@@ -202,15 +203,15 @@ static void caches(struct cpuid_work *w, uint32_t leaf, unsigned cpus, bool has_
 
 		if (c->leaf != leaf || (c->eax & TYPE) == 0)
 			continue;
-		sharing = (c->eax >> LEVEL_SHIFT & LEVEL) >= 3 ? ids : 0;
+		sharing = (c->eax >> LEVEL_SHIFT & LEVEL) >= 3 ? ids : threads - 1;
 		c->eax &= (1U << SHARING_SHIFT) - 1;
 		c->eax |= sharing << SHARING_SHIFT;
 		if (has_cores)
-			c->eax |= ids << CORES_SHIFT;
+			c->eax |= ids / threads << CORES_SHIFT;
 	}
 }
 
-static void topology(struct cpuid_work *w, unsigned cpu, unsigned cpus)
+static void topology(struct cpuid_work *w, unsigned cpu, unsigned cpus, unsigned threads)
 {
 	struct x86_cpuid *c = cpuid__find(w, 1, 0);
 	unsigned ids = 1U << bits_for(cpus);
@@ -220,10 +221,10 @@ static void topology(struct cpuid_work *w, unsigned cpu, unsigned cpus)
 		c->edx = (c->edx & ~BIT(28)) |
 			 (cpus > 1 ? BIT(28) : 0); /* HTT: more than one in the package */
 	}
-	topology_levels(w, LEAF_TOPOLOGY, cpu, cpus);
-	topology_levels(w, LEAF_TOPOLOGY2, cpu, cpus);
-	caches(w, 4, cpus, true);
-	caches(w, 0x8000001d, cpus, false);
+	topology_levels(w, LEAF_TOPOLOGY, cpu, cpus, threads);
+	topology_levels(w, LEAF_TOPOLOGY2, cpu, cpus, threads);
+	caches(w, 4, cpus, threads, true);
+	caches(w, 0x8000001d, cpus, threads, false);
 	if (w->vendor != CPUID_AMD)
 		return;
 	c = cpuid__find(w, 0x80000001, 0);
@@ -234,7 +235,8 @@ static void topology(struct cpuid_work *w, unsigned cpu, unsigned cpus)
 		c->ecx = bits_for(cpus) << 12 | (cpus - 1);
 	c = cpuid__find(w, 0x8000001e, 0);
 	if (c)
-		*c = (struct x86_cpuid){ 0x8000001e, 0, cpu, cpu, 0, 0, c->indexed };
+		*c = (struct x86_cpuid){ 0x8000001e, 0, cpu,       (threads - 1) << 8 | cpu / threads,
+					 0,          0, c->indexed };
 }
 
 /* --- 4: what follows ---------------------------------------------------------------------------------------------- */
@@ -314,7 +316,7 @@ static void highest(struct cpuid_work *w)
 }
 
 int cpuid_table(struct x86_cpuid *table, unsigned *n, const char *model, unsigned cpu, unsigned cpus,
-		struct err *e)
+		unsigned threads, struct err *e)
 {
 	struct cpuid_work w = { .t = table, .n = *n };
 	const struct x86_cpuid *zero = cpuid__find(&w, 0, 0);
@@ -325,6 +327,10 @@ int cpuid_table(struct x86_cpuid *table, unsigned *n, const char *model, unsigne
 		return err_set(e, EINVAL, "the engine offers no CPUID");
 	if (cpus < 1 || cpus > BOOT_CPUS_MAX || cpu >= cpus)
 		return err_set(e, EINVAL, "processor %u of %u, want at most %d", cpu, cpus, BOOT_CPUS_MAX);
+	if (cpus == 1)
+		threads = 1;
+	if (threads < 1 || threads > 2 || cpus % threads)
+		return err_set(e, EINVAL, "%u processors in cores of %u", cpus, threads);
 	w.vendor = vendor_is(zero, "GenuineIntel")                                    ? CPUID_INTEL :
 		   vendor_is(zero, "AuthenticAMD") || vendor_is(zero, "HygonGenuine") ? CPUID_AMD :
 											CPUID_ANY;
@@ -332,7 +338,7 @@ int cpuid_table(struct x86_cpuid *table, unsigned *n, const char *model, unsigne
 	r = model && !str_eq(model, "host") ? cpuid__model(&w, model, e) : 0;
 	if (r < 0)
 		return r;
-	topology(&w, cpu, cpus);
+	topology(&w, cpu, cpus, threads);
 	xsave(&w);
 	clock(&w);
 	hypervisor(&w);

@@ -76,7 +76,7 @@ static int show(struct shown *s, const struct x86_cpuid *host, unsigned n, const
 	memset(s, 0, sizeof(*s));
 	memcpy(s->t, host, n * sizeof(*host));
 	s->n = n;
-	return cpuid_table(s->t, &s->n, model, cpu, cpus, &s->e);
+	return cpuid_table(s->t, &s->n, model, cpu, cpus, 1, &s->e);
 }
 
 #define SHOW(s, host, model, cpu, cpus)                                                                      \
@@ -253,6 +253,42 @@ static void test_a_full_table_is_refused_and_not_overrun(void **state)
 	free(many);
 }
 
+static void test_pairs_of_processors_are_cores_when_asked(void **state)
+{
+	const struct {
+		const struct x86_cpuid *host;
+		size_t n;
+	} on[] = { { intel, ARRAY_SIZE(intel) }, { amd, ARRAY_SIZE(amd) } };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_SIZE(on); k++) {
+		struct shown s = { .n = (unsigned)on[k].n };
+
+		memcpy(s.t, on[k].host, on[k].n * sizeof(*s.t));
+		assert_int_equal(cpuid_table(s.t, &s.n, NULL, 5, 8, 2, &s.e), 0);
+		assert_int_equal(leaf(&s, 0xb, 0)->eax, 1);
+		assert_int_equal(leaf(&s, 0xb, 0)->ebx, 2);
+		assert_int_equal(leaf(&s, 0xb, 1)->eax, 3);
+		assert_int_equal(leaf(&s, 0xb, 1)->ebx, 8);
+		assert_int_equal(leaf(&s, 0xb, 1)->edx, 5);
+		if (on[k].host ==
+		    intel) { /* the first cache is a core's, the last is everybody's; four cores */
+			assert_int_equal(leaf(&s, 4, 0)->eax >> 14 & 0xfff, 1);
+			assert_int_equal(leaf(&s, 4, 3)->eax >> 14 & 0xfff, 7);
+			assert_int_equal(leaf(&s, 4, 0)->eax >> 26, 3);
+		} else {
+			assert_int_equal(leaf(&s, 0x8000001d, 0)->eax >> 14 & 0xfff, 1);
+			assert_int_equal(leaf(&s, 0x8000001d, 3)->eax >> 14 & 0xfff, 7);
+			assert_int_equal(leaf(&s, 0x8000001e, 0)->ebx, 1 << 8 | 2);
+		}
+		s.n = (unsigned)on[k].n;
+		memcpy(s.t, on[k].host, on[k].n * sizeof(*s.t));
+		assert_int_equal(cpuid_table(s.t, &s.n, NULL, 0, 3, 2, &s.e), -EINVAL);
+		assert_int_equal(cpuid_table(s.t, &s.n, NULL, 0, 1, 2, &s.e), 0); /* one is alone */
+		assert_int_equal(leaf(&s, 0xb, 0)->ebx, 1);
+	}
+}
+
 static void test_every_engine_here_offers_what_can_be_shown(void **state)
 {
 	const struct engine_config c = { .n_cpus = 1 };
@@ -267,7 +303,7 @@ static void test_every_engine_here_offers_what_can_be_shown(void **state)
 		skip();
 	}
 	assert_int_equal(engine_cpuid_host(vm, s.t, &s.n, &s.e), 0);
-	if (cpuid_table(s.t, &s.n, NULL, 0, 2, &s.e) < 0)
+	if (cpuid_table(s.t, &s.n, NULL, 0, 2, 1, &s.e) < 0)
 		fail_msg("%s", s.e.text);
 	assert_true(leaf(&s, 1, 0)->ecx >> 21 & 1); /* x2APIC */
 	engine_vm_free(vm);
@@ -283,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_a_model_that_cannot_be_is_refused_with_the_reason),
 		cmocka_unit_test(test_templates_of_firecracker_make_a_haswell),
 		cmocka_unit_test(test_a_full_table_is_refused_and_not_overrun),
+		cmocka_unit_test(test_pairs_of_processors_are_cores_when_asked),
 		cmocka_unit_test(test_every_engine_here_offers_what_can_be_shown),
 	};
 

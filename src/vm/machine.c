@@ -55,7 +55,7 @@ static int cpuid_set(struct machine *m, unsigned i, const struct x86_cpuid *host
 	int r;
 
 	memcpy(table, host, n_host * sizeof(*host));
-	r = cpuid_table(table, &n, m->config.cpu_model, i, m->n_cpus, e);
+	r = cpuid_table(table, &n, m->config.cpu_model, i, m->n_cpus, m->config.smt ? 2 : 1, e);
 	if (r == 0)
 		r = machine_cpu_edit_cpuid(&m->config.cpu_edits, table, n, e);
 	return r < 0 ? r : machine__cpuid_keep(m, i, table, n, e);
