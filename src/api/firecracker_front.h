@@ -49,7 +49,7 @@ struct fc_front {
 
 void fc__front_init(struct fc_front *f, const struct fc_options *o);
 /* fc__front_serve() - http_server's handler: the request over the pair, and its reply. */
-void fc__front_serve(void *f, const struct http_server_request *q, struct http_server_reply *ret);
+void fc__front_serve(void *arg, const struct http_server_request *q, struct http_server_reply *ret);
 /**
  * fc__front_take() - one message of the machine's
  * Return: 1 it is the reply, in @ret; 0 another; -EPROTO it does not belong here

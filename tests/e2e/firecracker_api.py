@@ -1386,11 +1386,186 @@ def working_on():
     v.ok(PUT, "/drives/hot", drive)
     wait_for("and comes again", lambda: "write 0" in output(v))
     v.stop()
+# --- the two processes -----------------------------------------------------------------------------------------------
+
+
+def machine_of(v):
+    """The machine's process: the child of the API's."""
+    with open(f"/proc/{v.p.pid}/task/{v.p.pid}/children") as f:
+        children = f.read().split()
+    expect("one child", len(children), 1)
+    return int(children[0])
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def status_of(path):
+    with open(path) as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def jailed():
+    """What the machine's process still has while its guest runs, and what the API's process has."""
+    need_machine()
+    one, two = make("one", size=1 << 20), make("two", size=1 << 20)
+    v = booted(more=[("/drives/a", {"drive_id": "a", "is_root_device": False, "path_on_host": one}),
+                     ("/vsock", {"guest_cid": 3, "uds_path": tmp("vs")})])
+    pid = [p for p in open(f"/proc/{v.p.pid}/task/{v.p.pid}/children").read().split()][0]
+    wait_for("the guest", lambda: "tick" in output(v))
+    threads = os.listdir(f"/proc/{pid}/task")
+    expect("a thread for the processor", len(threads) >= 2, True)
+    for t in threads:
+        got = status_of(f"/proc/{pid}/task/{t}/status")
+        expect("filtered", (got["Seccomp"], got["NoNewPrivs"]), ("2", "1"))
+        for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            expect(caps, got[caps], "0" * 16)
+    if os.geteuid() == 0:
+        expect("nobody", status_of(f"/proc/{pid}/status")["Uid"].split()[0], "65534")
+    for ns in ("user", "mnt", "net", "ipc", "uts"):
+        expect(f"{ns} namespace of its own", os.readlink(f"/proc/{pid}/ns/{ns}") != os.readlink(f"/proc/self/ns/{ns}"), True)
+    expect("an empty root", os.listdir(f"/proc/{pid}/root/"), [])
+    with open(f"/proc/{pid}/mountinfo") as f:
+        mounts = f.read().splitlines()
+    expect("one mount, of which nothing can be written or run", (len(mounts), " / / ro,nosuid,nodev,noexec" in mounts[0]), (1, True))
+    fine = re.compile("/dev/(null|kvm)|anon_inode:|socket:|pipe:|/memfd:|" + "|".join(map(re.escape, (one, v.log, v.out))))
+    fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    expect("descriptors of nothing else", [x for x in fds if not fine.match(x)], [])
+    v.ok(PATCH, "/drives/a", {"drive_id": "a", "path_on_host": two})
+    fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    expect("the file that a request names came, the other went", (two in fds, one in fds), (True, False))
+    fds = [os.readlink(f"/proc/{v.p.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{v.p.pid}/fd")]
+    expect("the API's process keeps none of it", [x for x in fds if x in (one, two, "/dev/kvm", v.out)], [])
+    v.ok(PUT, "/mmds", {"a": {"b": [1]}})
+    v.ok(PATCH, "/mmds", {"a": None})
+    v.ok(PUT, "/actions", {"action_type": "SendCtrlAltDel"})
+    expect("exit status", v.wait(), 0)
+    expect("both sockets are gone", [x for x in (v.sock, tmp("vs")) if os.path.exists(x)], [])
+
+    v = booted("", "--no-seccomp")
+    expect("--no-seccomp", status_of(f"/proc/{machine_of(v)}/status")["Seccomp"], "0")
+    v.stop()
+    with open(tmp("conf"), "w") as f:
+        json.dump({"boot-source": {"kernel_image_path": GUEST}}, f)
+    v = Vmm("--no-api", "--config-file", tmp("conf"), wait=False)
+    wait_for("the guest", lambda: "tick" in v.text())
+    expect("without an API there is one process", os.listdir(f"/proc/{v.p.pid}/root/"), [])
+    for t in os.listdir(f"/proc/{v.p.pid}/task"):
+        expect("and it is filtered", status_of(f"/proc/{v.p.pid}/task/{t}/status")["Seccomp"], "2")
+    v.stop()
+
+
+def bad_call(tid):
+    """Make a thread that waits in the kernel do getppid(2) instead, which no filter of ours allows."""
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    attach, getregs, setregs, detach = 16, 12, 13, 17
+    regs = (ctypes.c_uint64 * 27)()
+    if libc.ptrace(attach, tid, None, None) < 0:
+        raise Skip("this process may not trace another")
+    os.waitpid(tid, 0x40000000)  # __WALL
+    libc.ptrace(getregs, tid, None, regs)
+    regs[16] -= 2  # rip: at the call once more
+    regs[10], regs[15] = 110, 2 ** 64 - 1  # rax; orig_rax: nothing to restart
+    libc.ptrace(setregs, tid, None, regs)
+    libc.ptrace(detach, tid, None, None)
+
+
+def deaths():
+    """However one of the two processes ends, the other does, with the status that says why."""
+    need_machine()
+    import signal
+    v = booted()
+    pid = machine_of(v)
+    bad_call(pid)
+    expect("a bad call of the loop", v.wait(), 148)
+    expect_in("it says which", "system call 110", v.text())
+    v = booted()
+    pid = machine_of(v)
+    wait_for("the guest", lambda: "tick" in output(v))  # its processor has its name and its filter
+    cpu = [t for t in os.listdir(f"/proc/{pid}/task") if status_of(f"/proc/{pid}/task/{t}/status")["Name"].startswith("cpu")]
+    bad_call(int(cpu[0]))
+    expect("a bad call of a processor", v.wait(), 148)
+    expect("the socket is gone", os.path.exists(v.sock), False)
+    for sig, code in ((signal.SIGSYS, 148), (signal.SIGBUS, 149), (signal.SIGSEGV, 150), (signal.SIGXFSZ, 151),
+                      (signal.SIGXCPU, 154), (signal.SIGHUP, 156), (signal.SIGILL, 157), (signal.SIGKILL, 1), (signal.SIGTERM, 1)):
+        v = booted()
+        pid = machine_of(v)
+        os.kill(pid, sig)
+        expect(f"{sig.name} to the machine", v.wait(), code)
+        expect("the socket is gone", os.path.exists(v.sock), False)
+    for sig, code in ((signal.SIGKILL, -9), (signal.SIGTERM, -15), (signal.SIGHUP, 156)):
+        v = booted(more=[("/vsock", {"guest_cid": 3, "uds_path": tmp("vs")})])
+        with open(f"/proc/{v.p.pid}/task/{v.p.pid}/children") as f:
+            pid = int(f.read().split()[0])
+        os.kill(v.p.pid, sig)
+        expect(f"{sig.name} to the API", v.wait(), code)
+        wait_for("the machine's end", lambda: not alive(pid))
+        wait_for("the guest's socket is gone", lambda: not os.path.exists(tmp("vs")))
+    v = Vmm()
+    pid = machine_of(v)
+    os.kill(v.p.pid, signal.SIGKILL)
+    v.wait()
+    wait_for("the end of a machine that was never started", lambda: not alive(pid))
+
+
+def hotplug_files():
+    """Devices that come and go while a guest runs: their files come from the API's process."""
+    need_machine()
+    in_netns()
+    one, two = make("one", size=1 << 20), make("two", size=2 << 20)
+    drive = {"drive_id": "root", "is_root_device": True, "path_on_host": one}
+    v = booted("", "--enable-pci", more=[("/drives/root", drive)])
+    wait_for("the guest", lambda: "tick" in output(v))
+    b = {"drive_id": "b", "is_root_device": False, "path_on_host": two, "is_read_only": True}
+    v.ok(PUT, "/drives/b", b)
+    v.ok(PUT, "/drives/c", {"drive_id": "c", "is_root_device": False, "path_on_host": one, "io_engine": "Async"})
+    v.ok(PUT, "/pmem/p", {"id": "p", "path_on_host": two})
+    v.ok(PUT, "/network-interfaces/n", {"iface_id": "n", "host_dev_name": "tap0"})
+    got = v.ok(GET, "/vm/config")
+    expect("drives", [(d["drive_id"], d["path_on_host"]) for d in got["drives"]], [("root", one), ("b", two), ("c", one)])
+    expect("pmem", [p["id"] for p in got["pmem"]], ["p"])
+    expect("cards", [n["host_dev_name"] for n in got["network-interfaces"]], ["tap0"])
+    os.chmod(one, 0o444)
+    v.ok(PATCH, "/drives/b", {"drive_id": "b", "path_on_host": one})
+    pid = machine_of(v)
+    flags = [open(f"/proc/{pid}/fdinfo/{fd}").read().split("flags:\t")[1].split()[0][-1]
+             for fd in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{fd}") == one]
+    expect("a read-only drive's file is open for reading only", sorted(flags), ["0", "2", "2"])
+    for path in ("/no/file", TMP.name):
+        v.no(PUT, "/drives/d", {"drive_id": "d", "is_root_device": False, "path_on_host": path}, path)
+    v.no(PUT, "/network-interfaces/m", {"iface_id": "m", "host_dev_name": "tap0"}, "already in use")
+    v.no(PUT, "/drives/b", {"drive_id": "b", "is_root_device": False, "path_on_host": two}, "")
+    v.ok(DELETE, "/drives/b")
+    v.ok(DELETE, "/pmem/p")
+    v.ok(DELETE, "/network-interfaces/n")
+    v.no(DELETE, "/drives/b", None, "there is none")
+    v.no(DELETE, "/drives/root", None, "root")
+    v.no(PATCH, "/drives/b", {"drive_id": "b", "path_on_host": two}, "there is none")
+    v.ok(PUT, "/drives/b", {"drive_id": "b", "is_root_device": False, "path_on_host": two})
+    v.ok(PATCH, "/drives/b", {"drive_id": "b", "path_on_host": two})
+    v.ok(PATCH, "/vm", {"state": "Paused"})
+    v.ok(PUT, "/snapshot/create", {"snapshot_path": tmp("snap"), "mem_file_path": tmp("mem")})
+    v.ok(PATCH, "/vm", {"state": "Resumed"})
+    expect("it runs", v.ok(GET, "/")["state"], "Running")
+    v.stop()
+    c = Vmm("--enable-pci")
+    c.ok(PUT, "/snapshot/load", {"snapshot_path": tmp("snap"), "mem_backend": {"backend_type": "File", "backend_path": tmp("mem")},
+                                 "resume_vm": True})
+    expect("drives of the copy", [d["drive_id"] for d in c.ok(GET, "/vm/config")["drives"]], ["root", "c", "b"])
+    c.ok(PATCH, "/drives/b", {"drive_id": "b", "path_on_host": one})
+    c.stop()
 
 
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
                                     config_file, jailer, jailer_cgroup, life, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file,
-                                    hotplug, hotplug_net, plugged_memory, working_on)}
+                                    hotplug, hotplug_net, plugged_memory, working_on, jailed, deaths, hotplug_files)}
 
 
 def main():
