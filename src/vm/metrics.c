@@ -11,13 +11,14 @@
 #include "base/bug.h"
 #include "base/str.h"
 #include "fmt/json.h"
+#include "net/mmds.h"
 #include "virtio/vblk.h"
 #include "virtio/vdev.h"
 #include "virtio/vnet.h"
 #include "vm/machine_internal.h"
 #include "vm/serial.h"
 
-enum { COUNTS_MAX = 24, GROUP_NAME_MAX = MACHINE_NAME_MAX + 16, OWN_GROUPS = 2 };
+enum { COUNTS_MAX = 24, GROUP_NAME_MAX = MACHINE_NAME_MAX + 16, OWN_GROUPS = 3 };
 
 #define TOLD_MAX (COUNTS_MAX * (OWN_GROUPS + BOARD_DEVICES_MAX))
 
@@ -125,6 +126,52 @@ static void read_net(struct vdev *d, struct group *g)
 	add(g, "tx_malformed_frames", c.tx_bad);
 }
 
+/* add_mmds() - of one card's metadata service, to the sum. */
+static void add_mmds(void *arg, struct vdev *d, const char *id, unsigned place)
+{
+	struct mmds_counts *sum = arg;
+	const struct mmds_counts *c = d->ops->id == VDEV_NET ? vnet_mmds_counts(d) : NULL;
+
+	(void)id;
+	(void)place;
+	if (!c)
+		return;
+	sum->rx_accepted += c->rx_accepted;
+	sum->rx_bad += c->rx_bad;
+	sum->rx_count += c->rx_count;
+	sum->tx_count += c->tx_count;
+	sum->tx_bytes += c->tx_bytes;
+	sum->tx_frames += c->tx_frames;
+	sum->tx_errors += c->tx_errors;
+	sum->connections_created += c->connections_created;
+	sum->connections_destroyed += c->connections_destroyed;
+	sum->rx_invalid_token += c->rx_invalid_token;
+	sum->rx_no_token += c->rx_no_token;
+}
+
+static void put_mmds(struct metrics *x)
+{
+	struct mmds_counts c = { 0 };
+	struct group g = { 0 };
+
+	machine__devices_each(x->m, add_mmds, &c);
+	add(&g, "rx_accepted", c.rx_accepted);
+	add(&g, "rx_accepted_err", c.rx_bad);
+	add(&g, "rx_accepted_unusual", 0);
+	add(&g, "rx_bad_eth", 0); /* such a frame is not ours */
+	add(&g, "rx_invalid_token", c.rx_invalid_token);
+	add(&g, "rx_no_token", c.rx_no_token);
+	add(&g, "rx_count", c.rx_count);
+	add(&g, "tx_bytes", c.tx_bytes);
+	add(&g, "tx_count", c.tx_count);
+	add(&g, "tx_errors", c.tx_errors);
+	add(&g, "tx_frames", c.tx_frames);
+	add(&g, "connections_created", c.connections_created);
+	add(&g, "connections_destroyed", c.connections_destroyed);
+	since(x, 2, &g);
+	put_group(x, "mmds", &g);
+}
+
 static void read_block(struct vdev *d, struct group *g)
 {
 	struct vblk_counts c;
@@ -178,6 +225,7 @@ void machine_metrics(struct machine *m, struct json_out *o)
 		m->told = calloc(TOLD_MAX, sizeof(*m->told)); /* without it: totals */
 	put_vcpu(&x);
 	put_uart(&x);
+	put_mmds(&x);
 	for (size_t i = 0; i < ARRAY_SIZE(kind); i++) {
 		x.prefix = kind[i].prefix;
 		x.kind = kind[i].kind;
