@@ -114,6 +114,8 @@ int fc__get_machine(struct fc_call *c)
 	json_put_u64(&c->out, "mem_size_mib", m->mem_bytes >> 20);
 	json_put_bool(&c->out, "smt", m->smt);
 	json_put_bool(&c->out, "track_dirty_pages", m->track_dirty);
+	if (m->cpu_model)
+		json_put_str(&c->out, "cpu_template", m->cpu_model);
 	json_put_str(&c->out, "huge_pages", huge_names[c->f->huge].name);
 	json_put_close(&c->out, '}');
 	return 0;
@@ -141,29 +143,47 @@ static int check_size(const struct fc *f, const struct size *s, struct err *e)
 	return 0;
 }
 
-/* read_template() - the deprecated field; only "None" can be had. */
-static void read_template(struct fc_call *c)
+static const struct json_name templates[] = { { "None", 0 }, { "C3", 1 },  { "T2", 2 },  { "T2S", 3 },
+					      { "T2CL", 4 }, { "T2A", 5 }, { "V1N1", 6 } };
+
+/* read_template() - the deprecated field. Return: a place in @templates. */
+static uint64_t read_template(struct fc_call *c)
 {
-	static const struct json_name names[] = { { "None", 0 }, { "C3", 1 },  { "T2", 1 },  { "T2S", 1 },
-						  { "T2CL", 1 }, { "T2A", 1 }, { "V1N1", 2 } };
-	uint64_t t = json_read_name(c->body, "cpu_template", names, ARRAY_SIZE(names), 0);
+	uint64_t t = json_read_name(c->body, "cpu_template", templates, ARRAY_SIZE(templates), 0);
 
 	if (json_has(c->body, "cpu_template"))
 		c->deprecated = true;
-	if (t == 1)
-		json_fail(c->body, "cpu_template", EOPNOTSUPP,
-			  "named templates are not there yet; PUT /cpu-config takes their contents");
-	else if (t == 2)
+	if (str_eq(templates[t].name, "V1N1"))
 		json_fail(c->body, "cpu_template", EINVAL, "V1N1 is for ARM processors");
+	return t;
 }
 
-static int set_size(struct fc_call *c, struct size s)
+static void no_edits(struct machine_config *m)
+{
+	free(m->cpu_edits.cpuid);
+	free(m->cpu_edits.msr);
+	m->cpu_edits = (struct machine_cpu_edits){ 0 };
+}
+
+/* set_template() - @whole: what the body leaves out has its default again. */
+static int set_template(struct fc_call *c, uint64_t template, bool whole)
+{
+	if (!json_has(c->body, "cpu_template") && !whole)
+		return 0;
+	if (json_has(c->body, "cpu_template")) { /* the last of template and cpu-config counts */
+		no_edits(&c->f->c);
+		fc__set_str(&c->f->cpu_json, NULL, NULL);
+	}
+	return fc__set_str(&c->f->c.cpu_model, template ? templates[template].name : NULL, c->e);
+}
+
+static int set_size(struct fc_call *c, struct size s, bool whole)
 {
 	static const enum gmem_pages pages[] = { [FC_HUGE_NONE] = GMEM_PAGES_SMALL,
 						 [FC_HUGE_THP] = GMEM_PAGES_THP,
 						 [FC_HUGE_2M] = GMEM_PAGES_2M };
 	const struct json_at *b = c->body;
-	bool template = json_has(b, "cpu_template");
+	uint64_t template;
 	int r;
 
 	s.cpus = json_read_u64(b, "vcpu_count", UINT8_MAX, s.cpus);
@@ -173,7 +193,7 @@ static int set_size(struct fc_call *c, struct size s)
 	s.huge = (enum fc_huge)json_read_name(b, "huge_pages", huge_names, ARRAY_SIZE(huge_names), s.huge);
 	if (json_has(b, "gdb_socket_path"))
 		json_fail(b, "gdb_socket_path", EOPNOTSUPP, "this build has no debugger");
-	read_template(c);
+	template = read_template(c);
 	r = json_finish(b->doc);
 	if (r == 0)
 		r = check_size(c->f, &s, c->e);
@@ -185,20 +205,14 @@ static int set_size(struct fc_call *c, struct size s)
 	c->f->c.track_dirty = s.track;
 	c->f->c.pages = pages[s.huge];
 	c->f->huge = s.huge;
-	if (template) { /* the last of template and cpu-config counts */
-		free(c->f->c.cpu_edits.cpuid);
-		free(c->f->c.cpu_edits.msr);
-		c->f->c.cpu_edits = (struct machine_cpu_edits){ 0 };
-		return fc__set_str(&c->f->cpu_json, NULL, c->e);
-	}
-	return 0;
+	return set_template(c, template, whole);
 }
 
 int fc__put_machine(struct fc_call *c)
 {
 	json_need(c->body, "vcpu_count");
 	json_need(c->body, "mem_size_mib");
-	return set_size(c, (struct size){ .huge = FC_HUGE_NONE });
+	return set_size(c, (struct size){ .huge = FC_HUGE_NONE }, true);
 }
 
 int fc__patch_machine(struct fc_call *c)
@@ -207,11 +221,13 @@ int fc__patch_machine(struct fc_call *c)
 
 	if (json_count(c->body) == 0)
 		return err_set(c->e, EINVAL, "Empty PATCH request");
-	return set_size(c, (struct size){ .cpus = m->cpus,
-					  .mib = m->mem_bytes >> 20,
-					  .smt = m->smt,
-					  .track = m->track_dirty,
-					  .huge = c->f->huge });
+	return set_size(c,
+			(struct size){ .cpus = m->cpus,
+				       .mib = m->mem_bytes >> 20,
+				       .smt = m->smt,
+				       .track = m->track_dirty,
+				       .huge = c->f->huge },
+			false);
 }
 
 /* --- boot-source ---------------------------------------------------------------------------------------------- */
@@ -382,8 +398,8 @@ int fc__put_cpu(struct fc_call *c)
 	r = json_finish(c->body->doc);
 	if (r < 0)
 		return r;
-	free(c->f->c.cpu_edits.cpuid);
-	free(c->f->c.cpu_edits.msr);
+	no_edits(&c->f->c);
+	fc__set_str(&c->f->c.cpu_model, NULL, NULL); /* the last of template and cpu-config counts */
 	c->f->c.cpu_edits = (struct machine_cpu_edits){ .cpuid = TAKE_PTR(cpuid),
 							.n_cpuid = (unsigned)n,
 							.msr = TAKE_PTR(msr),

@@ -105,5 +105,6 @@ int cpuid_table(struct x86_cpuid *table, unsigned *n, const char *model, unsigne
 
 /* cpuid_model_msrs() - what @model says of MSRs, in a processor's state before its first instruction */
 void cpuid_model_msrs(const char *model, struct x86_state *s);
+bool cpuid_model_has_msrs(const char *model);
 
 #endif

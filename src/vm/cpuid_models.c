@@ -203,6 +203,13 @@ int cpuid__model(struct cpuid_work *w, const char *name, struct err *e)
 	return 0;
 }
 
+bool cpuid_model_has_msrs(const char *model)
+{
+	const struct model *m = model_named(model);
+
+	return m && m->arch_cap_mask;
+}
+
 void cpuid_model_msrs(const char *model, struct x86_state *s)
 {
 	enum { MSR_ARCH_CAPABILITIES = 0x10a };

@@ -61,15 +61,19 @@ static int cpuid_set(struct machine *m, unsigned i, const struct x86_cpuid *host
 	return r < 0 ? r : machine__cpuid_keep(m, i, table, n, e);
 }
 
-/* edits_set() - MSRs that the user sets, on processors that start later than the first. */
+/* edits_set() - MSRs that a model or the user sets; the user's on the first processor are set with its registers. */
 static int edits_set(struct machine *m, unsigned i, struct x86_state *s, struct err *e)
 {
+	bool edits = i > 0 && m->config.cpu_edits.n_msrs > 0;
+	bool model = cpuid_model_has_msrs(m->config.cpu_model);
 	int r;
 
-	if (m->config.cpu_edits.n_msrs == 0)
+	if (!edits && !model)
 		return 0;
 	r = engine_cpu_get(m->cpu[i].cpu, s, e);
-	if (r == 0)
+	if (r == 0 && model)
+		cpuid_model_msrs(m->config.cpu_model, s);
+	if (r == 0 && edits)
 		r = machine_cpu_edit_msrs(&m->config.cpu_edits, s, e);
 	return r < 0 ? r : engine_cpu_set(m->cpu[i].cpu, s, e);
 }
@@ -94,7 +98,7 @@ static int cpus_show(struct machine *m, struct cpu_scratch *s, struct err *e)
 
 	for (unsigned i = 0; i < m->n_cpus && r == 0; i++) {
 		r = cpuid_set(m, i, s->host, n_host, s->table, e);
-		if (r == 0 && i > 0)
+		if (r == 0)
 			r = edits_set(m, i, &s->state, e);
 	}
 	return r;

@@ -33,3 +33,4 @@ section() {
 @test "snapshots are made and loaded, paused and running, and a damaged one ends the process" { section snap_and_load; }
 @test "drives and pmem get other files and limits while a machine runs" { section disks_running; }
 @test "the balloon and memory hot-plug are there while a machine runs, and ask for a driver" { section memory_running; }
+@test "named processor templates start on the kind of processor they are for" { section templates; }

@@ -355,7 +355,7 @@ def machine():
                       ({"mem_size_mib": 2 ** 60}, "memory size"), ({"mem_size_mib": 2 ** 64}, "mem_size_mib"),
                       ({"mem_size_mib": 3, "huge_pages": "2M"}, "2M"), ({"huge_pages": "1G"}, "huge_pages"),
                       ({"cpu_template": "V1N1"}, "ARM"), ({"cpu_template": "X"}, "cpu_template"),
-                      ({"cpu_template": "T2"}, "not there yet"), ({"gdb_socket_path": "/x"}, "debugger")):
+                      ({"cpu_template": 2}, "cpu_template"), ({"gdb_socket_path": "/x"}, "debugger")):
         v.no(PUT, "/machine-config", {**base, **bad}, says)
         v.no(PATCH, "/machine-config", bad, says) if "None" not in str(bad) else None
     v.no(PUT, "/machine-config", {"vcpu_count": 1}, "mem_size_mib")
@@ -382,6 +382,19 @@ def machine():
     expect("cpu-config", v.ok(GET, "/vm/config")["cpu-config"], cpu)
     v.ok(PUT, "/machine-config", {**base, "cpu_template": "None"}, deprecated=True)
     expect("the last of template and cpu-config counts", v.ok(GET, "/vm/config")["cpu-config"], None)
+    for name in ("C3", "T2", "T2S", "T2CL", "T2A"):
+        v.ok(PATCH, "/machine-config", {"cpu_template": name}, deprecated=True)
+        expect("the template", v.ok(GET, "/machine-config"), {**default, "cpu_template": name})
+    v.ok(PATCH, "/machine-config", {"vcpu_count": 1})
+    expect("PATCH keeps it", v.ok(GET, "/vm/config")["machine-config"]["cpu_template"], "T2A")
+    v.ok(PUT, "/machine-config", base)
+    expect("PUT takes it away", v.ok(GET, "/machine-config"), default)
+    v.ok(PUT, "/machine-config", {**base, "cpu_template": "T2"}, deprecated=True)
+    v.ok(PATCH, "/machine-config", {"cpu_template": "None"}, deprecated=True)
+    expect("so does None", v.ok(GET, "/machine-config"), default)
+    v.ok(PUT, "/machine-config", {**base, "cpu_template": "T2"}, deprecated=True)
+    v.ok(PUT, "/cpu-config", cpu)
+    expect("so does cpu-config", v.ok(GET, "/machine-config"), default)
     v.ok(PUT, "/cpu-config", {})
     leaf = cpu["cpuid_modifiers"][0]
     rejects_fields(v, PUT, "/cpu-config", {"cpuid_modifiers": []})
@@ -1011,7 +1024,8 @@ def cards():
     v.ok(PUT, "/actions", {"action_type": "FlushMetrics"})
     with open(tmp("metrics")) as f:
         lines = [json.loads(x) for x in f]
-    expect("groups of cards", [g in lines[1] for g in ("net", "net_eth0", "net_eth1", "vcpu")], [True] * 4)
+    expect("groups of cards", [g in lines[1] for g in ("net", "net_eth0", "net_eth1", "vcpu", "mmds")], [True] * 5)
+    expect("the metadata service's counts", (lines[1]["mmds"]["rx_accepted"], len(lines[1]["mmds"])), (0, 13))
     expect("exits since the line before", lines[1]["vcpu"]["exit_io_out"] > lines[2]["vcpu"]["exit_io_out"], True)
     v.stop()
 
@@ -1113,6 +1127,26 @@ def pieces():
         v.stop()
         if os.path.exists(tmp("vs")):
             os.unlink(tmp("vs"))
+
+
+def templates():
+    """A machine of a named template starts where the processor is of its kind, and only there."""
+    need_machine()
+    with open("/proc/cpuinfo") as f:
+        amd = "AuthenticAMD" in f.read()
+    for name in ("T2", "T2S", "T2CL", "C3", "T2A"):
+        v = Vmm()
+        v.ok(PUT, "/boot-source", {"kernel_image_path": GUEST, "boot_args": "reset"})
+        v.ok(PUT, "/machine-config", {"vcpu_count": 2, "mem_size_mib": 64, "cpu_template": name}, deprecated=True)
+        if amd == (name == "T2A"):
+            v.ok(PUT, "/actions", {"action_type": "InstanceStart"})
+            expect("exit status", v.wait(), 0)
+        else:
+            v.no(PUT, "/actions", {"action_type": "InstanceStart"}, f"'{name}': for processors of")
+            v.ok(PATCH, "/machine-config", {"cpu_template": "None"}, deprecated=True)
+            v.ok(PUT, "/actions", {"action_type": "InstanceStart"})
+            expect("exit status without it", v.wait(), 0)
+        v.stop()
 
 
 def snap_and_load():
@@ -1564,7 +1598,7 @@ def hotplug_files():
 
 
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file,
+                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file, templates,
                                     hotplug, hotplug_net, plugged_memory, working_on, jailed, deaths, hotplug_files)}
 
 
