@@ -365,7 +365,7 @@ static int make_room(struct shrink *s)
 {
 	/* for each architecture: two for the test, one load, and in a tree one for each leaf, two for each node */
 	s->room = 1 + (s->n_arches + 1) * (3 + 3 * s->n_cuts) + s->n;
-	s->leaf = malloc(s->n_cuts * sizeof(*s->leaf));
+	s->leaf = calloc(s->n_cuts + 1, sizeof(*s->leaf));
 	s->out = malloc(s->room * sizeof(*s->out));
 	return s->leaf && s->out ? 0 : -ENOMEM;
 }

@@ -153,18 +153,20 @@ static _Noreturn void go_on(struct starting *st, struct iso *iso, const struct s
 		.state = *state,
 		.streams = *streams,
 		.iso = iso,
-		.dirfd = TAKE_FD(st->dirfd),
-		.own_fd = TAKE_FD(st->own),
+		.dirfd = st->dirfd,
+		.own_fd = st->own,
 		.run_fd = st->rt->run_fd,
-		.rootfs = st->shim.auto_remove ? TAKE_FD(st->rootfs) : -1,
+		.rootfs = st->rootfs,
 		.listener = listener,
 		.starter = sock,
 		.forget = forget,
 		.forget_arg = st,
 	};
 
+	if (!s.config.auto_remove)
+		fd_close(&s.rootfs);
+	st->dirfd = st->own = st->rootfs = -1;
 	st->shim = (struct shim_config){ 0 };
-	fd_close(&st->rootfs);
 	fd_close(&st->lock); /* the starter has it as long as it needs it */
 	_exit(shim_run(&s));
 }

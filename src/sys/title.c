@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/str.h"
+
 /* The strings of arguments and environment, which the kernel lays out one behind the other. */
 static char *start;
 static size_t room;
@@ -31,12 +33,10 @@ void title_init(char **argv)
 void title_set(const char *text)
 {
 	static char *none[] = { NULL };
-	size_t len = strlen(text);
 
 	environ = none;
 	if (room < 2)
 		return;
-	len = len < room - 1 ? len : room - 1;
 	memset(start, 0, room);
-	memcpy(start, text, len);
+	str_format(start, room, "%s", text);
 }

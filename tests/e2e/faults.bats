@@ -256,13 +256,16 @@ no_sleeper() { ! pgrep -af "^sh -c : $HULL_TMP"; }
 dead() { [ "$("$HULL" inspect -f '{{.State.Status}}' "$1")" = dead ]; }
 
 # no_trash: nothing that is yet to be deleted
-no_trash() { [ -z "$(ls -A "$HULL_ROOT/tmp" "$HULL_RUN_ROOT/tmp" | grep -v :)" ]; }
+no_trash() { [ -z "$(entries "$HULL_ROOT/tmp" "$HULL_RUN_ROOT/tmp")" ]; }
+
+# entries DIR...: what is in them
+entries() { find "$@" -mindepth 1 -maxdepth 1; }
 
 @test "run --rm: gone when it returns, and the bytes soon after" {
 	local i
 	for i in $(seq 20); do
 		[ "$("$HULL" run --rm --name once busybox:1 sh -c 'mkdir -p /a/b/c; echo x >/a/b/c/d; echo once')" = once ]
-		[ -z "$(ls "$HULL_ROOT/instances" "$HULL_RUN_ROOT/shim" | grep -v :)" ]
+		[ -z "$(entries "$HULL_ROOT/instances" "$HULL_RUN_ROOT/shim")" ]
 		[ "$(ls "$HULL_RUN_ROOT/level")" = @seccomp ]
 	done
 	[ -z "$("$HULL" ps -aq)" ]
@@ -278,7 +281,7 @@ no_trash() { [ -z "$(ls -A "$HULL_ROOT/tmp" "$HULL_RUN_ROOT/tmp" | grep -v :)" ]
 	kill -9 "$client"
 	wait_for gone left
 	wait_for no_trash
-	[ -z "$(ls "$HULL_ROOT/instances" "$HULL_RUN_ROOT/shim" | grep -v :)" ]
+	[ -z "$(entries "$HULL_ROOT/instances" "$HULL_RUN_ROOT/shim")" ]
 }
 
 running() { [ "$("$HULL" inspect -f '{{.State.Status}}' "$1")" = running ]; }
