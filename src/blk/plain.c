@@ -50,6 +50,7 @@ unsigned iov_part(const struct iovec *iov, unsigned n_iov, uint64_t skip, uint64
 	return n;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): names of variables take none */
 /* each_part() - walk the segments of [skip, skip + len): one place for the three copies below */
 #define EACH_PART(iov, n_iov, skip, len, at, n)                                                              \
 	for (unsigned i_ = 0; i_ < (n_iov) && (len) > 0; i_++) {                                             \
@@ -63,6 +64,7 @@ unsigned iov_part(const struct iovec *iov, unsigned n_iov, uint64_t skip, uint64
 		n = have_ - (skip) < (len) ? have_ - (skip) : (len);                                         \
 		(skip) = 0;                                                                                  \
 		(len) -= n;
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 void iov_zero(const struct iovec *iov, unsigned n_iov, uint64_t skip, uint64_t len)
 {

@@ -212,7 +212,7 @@ static void new_id(const struct qcow2 *q, char *dst, size_t size)
 	for (uint32_t i = 0; i < q->h.n_snapshots; i++)
 		if (str_to_u64(q->snapshot[i].id, &n) == 0 && n > max)
 			max = n;
-	str_format(dst, size, "%llu", (unsigned long long)(max + 1));
+	str_format(dst, size, "%llu", (unsigned long long)max + 1);
 }
 
 static int create(struct qcow2 *q, const char *name)

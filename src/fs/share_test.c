@@ -580,15 +580,17 @@ static void test_a_readonly_share_refuses_every_change(void **state)
 	node = client_lookup(&c, 1, "file", NULL);
 	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
 		assert_int_equal(client_call(&c, named[i], 1, NULL, 0, "file", NULL), -EROFS);
-	assert_int_equal(CLIENT_NAMED(&c, FUSE_MKDIR, 1, "d", struct fuse_mkdir_in, { .mode = 0755 }), -EROFS);
+	assert_int_equal(CLIENT_NAMED(&c, FUSE_MKDIR, 1, "d", struct fuse_mkdir_in, { .mode = 0755 }),
+			 -EROFS);
 	assert_int_equal(CLIENT_NAMED(&c, FUSE_MKNOD, 1, "n", struct fuse_mknod_in, { .mode = S_IFREG }),
 			 -EROFS);
 	assert_int_equal(CLIENT_NAMED(&c, FUSE_LINK, 1, "h", struct fuse_link_in, { node }), -EROFS);
 	assert_int_equal(CLIENT_NAMED(&c, FUSE_CREATE, 1, "c", struct fuse_create_in, { .mode = 0644 }),
 			 -EROFS);
 	assert_int_equal(client_call(&c, FUSE_SYMLINK, 1, NULL, 0, "l", "t"), -EROFS);
-	assert_int_equal(client_call(&c, FUSE_RENAME, 1, &(struct fuse_rename_in){ .newdir = 1 }, 8, "file", "g"),
-			 -EROFS);
+	assert_int_equal(
+		client_call(&c, FUSE_RENAME, 1, &(struct fuse_rename_in){ .newdir = 1 }, 8, "file", "g"),
+		-EROFS);
 	assert_int_equal(CLIENT_CALL(&c, FUSE_SETATTR, node, struct fuse_setattr_in, { .valid = FATTR_MODE }),
 			 -EROFS);
 	assert_int_equal(CLIENT_CALL(&c, FUSE_OPEN, node, struct fuse_open_in, { .flags = O_WRONLY }),
@@ -707,23 +709,27 @@ static void test_only_the_users_extended_attributes_pass(void **state)
 	assert_int_equal(set_xattr(&c, node, "security.capability", "x"), -EPERM);
 	assert_int_equal(set_xattr(&c, node, "trusted.overlay.opaque", "y"), -EPERM);
 	assert_int_equal(set_xattr(&c, 1, "user.dir", "d"), 0);
-	assert_int_equal(CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 0 }), 8);
-	assert_int_equal(c.out.xattr.size, 5);
-	assert_int_equal(CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 4 }),
-			 -ERANGE);
-	assert_int_equal(CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 64 }), 5);
-	assert_memory_equal(c.out.bytes, "value", 5);
 	assert_int_equal(
-		CLIENT_NAMED(&c, FUSE_GETXATTR, node, "security.capability", struct fuse_getxattr_in, { .size = 64 }),
-		-ENODATA);
+		CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 0 }), 8);
+	assert_int_equal(c.out.xattr.size, 5);
+	assert_int_equal(
+		CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 4 }),
+		-ERANGE);
+	assert_int_equal(
+		CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 64 }), 5);
+	assert_memory_equal(c.out.bytes, "value", 5);
+	assert_int_equal(CLIENT_NAMED(&c, FUSE_GETXATTR, node, "security.capability", struct fuse_getxattr_in,
+				      { .size = 64 }),
+			 -ENODATA);
 	snprintf(got, sizeof(got), "%s", "hidden");
 	n = setxattr(c.dir, "trusted.x", got, 6, 0);
 	(void)n; /* if it could be set, it must not be seen */
 	assert_int_equal(CLIENT_CALL(&c, FUSE_LISTXATTR, node, struct fuse_getxattr_in, { .size = 64 }), 7);
 	assert_memory_equal(c.out.bytes, "user.a", 7);
 	assert_int_equal(client_call(&c, FUSE_REMOVEXATTR, node, NULL, 0, "user.a", NULL), 0);
-	assert_int_equal(CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 64 }),
-			 -ENODATA);
+	assert_int_equal(
+		CLIENT_NAMED(&c, FUSE_GETXATTR, node, "user.a", struct fuse_getxattr_in, { .size = 64 }),
+		-ENODATA);
 	client_end(&c);
 }
 

@@ -616,8 +616,8 @@ static inline bool driver_hostile_indirect(struct driver *t, unsigned i, enum dr
 		driver_raw(t, i, 0, table, 32, 4, 0);
 		break;
 	default: /* HOSTILE_INDIRECT_SEGMENTS */
-		for (uint16_t k = 0; k <= VQ_SEGS_MAX; k++)
-			driver_raw_table(t, i, k, good + 16 * (gpa_t)(k % 100), 8, k < VQ_SEGS_MAX,
+		for (unsigned k = 0; k <= VQ_SEGS_MAX; k++)
+			driver_raw_table(t, i, (uint16_t)k, good + 16 * (gpa_t)(k % 100), 8, k < VQ_SEGS_MAX,
 					 (uint16_t)(k + 1));
 		driver_raw(t, i, 0, table, 16 * (VQ_SEGS_MAX + 1), 4, 0);
 		break;

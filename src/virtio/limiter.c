@@ -59,7 +59,7 @@ static bool bucket_take(struct bucket *b, uint64_t n, nsec_t now, nsec_t *ret_wa
 		bucket_refill(b, now);
 	if (n - burst > b->config.size) {
 		owed = (wide_t)(n - burst - b->tokens) * b->config.refill_ms * NSEC_PER_MSEC / b->config.size;
-		*ret_wait = owed < WAIT_MAX ? (nsec_t)owed : WAIT_MAX;
+		*ret_wait = owed < (wide_t)WAIT_MAX ? (nsec_t)owed : WAIT_MAX;
 		b->burst_left -= burst;
 		b->tokens = 0;
 		b->refilled = now;

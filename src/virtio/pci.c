@@ -163,7 +163,7 @@ static uint8_t mask_of(const struct vpci *p, unsigned off)
 	case PCI_BASE_ADDRESS_1 + 1:
 	case PCI_BASE_ADDRESS_1 + 2:
 	case PCI_BASE_ADDRESS_1 + 3: return 0xff;
-	case PCI_BASE_ADDRESS_0 + 1: return (uint8_t)(~(VPCI_BAR_BYTES - 1) >> 8);
+	case PCI_BASE_ADDRESS_0 + 1: return (uint8_t)(~(VPCI_BAR_BYTES - 1U) >> 8);
 	default: break;
 	}
 	if (off == p->msix_at + PCI_MSIX_FLAGS + 1U)

@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vpci_save(&p, &o);
 	BUG_ON(buf_finish(&b) < 0);
 	for (size_t i = 0; i + 1 < size; i += 2) /* what is left spoils it */
-		b.data[data[i] * 4U % b.len] ^= (char)data[i + 1];
+		b.data[data[i] * 4UL % b.len] ^= (char)data[i + 1];
 	restore(&t, (const uint8_t *)b.data, b.len);
 	restore(&t, data, size);
 	buf_fini(&b);

@@ -132,7 +132,7 @@ static void up(struct fixture *f, unsigned layout)
 	}
 	cwr(f, cap(f, PCI_CAP_ID_MSIX, 0) + 2, PCI_MSIX_FLAGS_ENABLE, 2);
 	wr(f, common + 16, 0, 2);
-	for (uint16_t i = 0; i < rd(f, common + 18, 2); i++) {
+	for (uint32_t i = 0; i < rd(f, common + 18, 2); i++) {
 		struct driver_queue *q = &f->t.q[i];
 
 		wr(f, common + 22, i, 2);

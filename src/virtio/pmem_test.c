@@ -90,7 +90,7 @@ static void test_pmem_tells_where_it_is(void **state)
 static void test_pmem_answers_requests_of_odd_shape(void **state)
 {
 	struct driver t;
-	uint32_t ret;
+	uint32_t ret = 0;
 
 	(void)state;
 	driver_init(&t, 16 << 20);

@@ -106,7 +106,7 @@ static int request(struct driver *t, uint32_t type, uint64_t sector, void *data,
 	if (!driver_has_used(t, 0) && !driver_wait(t, 0, 5000))
 		return -1;
 	assert_true(driver_used(t, 0, &used) >= 0);
-	if (in)
+	if (in && len)
 		memcpy(data, driver_ptr(t, b[1].gpa, len), len);
 	status = *(uint8_t *)driver_ptr(t, b[n - 1].gpa, 1);
 	if (in && status == VIRTIO_BLK_S_OK)

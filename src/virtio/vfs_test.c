@@ -107,7 +107,7 @@ static long call(struct world *w, uint32_t op, uint64_t node, const void *args, 
 static void start(struct world *w, uint64_t features)
 {
 	struct fuse_init_in in = { .major = 7, .minor = 31, .flags = 0x7fffffff };
-	struct fuse_init_out out;
+	struct fuse_init_out out = { 0 };
 
 	driver_init(&w->t, 16 << 20);
 	driver_start(&w->t, device(w, &w->t), features);
@@ -125,7 +125,7 @@ static uint64_t make_file(struct world *w, const char *name)
 	struct {
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
-	} out;
+	} out = { 0 };
 
 	strcpy(args.name, name);
 	assert_int_equal(call(w, FUSE_CREATE, 1, &args, (uint32_t)(sizeof(args.in) + strlen(name) + 1), NULL,
@@ -284,7 +284,7 @@ static void test_a_reset_closes_what_was_open_and_the_next_driver_starts_anew(vo
 {
 	struct world w;
 	struct fuse_init_in in = { .major = 7, .minor = 31 };
-	struct fuse_init_out out;
+	struct fuse_init_out out = { 0 };
 	struct fuse_attr_out attr;
 	uint64_t fh;
 

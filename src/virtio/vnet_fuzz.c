@@ -78,7 +78,8 @@ static void chain(struct driver *t, struct in *in, unsigned q)
 	unsigned n = 1 + take(in, 1) % 8, readable = take(in, 1) % 9;
 
 	for (unsigned i = 0; i < n; i++)
-		b[i] = (struct driver_buf){ take(in, 2) * 8, take(in, 2) * (i == 7 ? 4 : 1), i >= readable };
+		b[i] = (struct driver_buf){ take(in, 2) * (gpa_t)8, take(in, 2) * (i == 7 ? 4 : 1),
+					    i >= readable };
 	driver_add(t, q, b, n);
 }
 

@@ -201,6 +201,7 @@ static void check_frame(const uint8_t *got, size_t len, uint8_t mark, unsigned b
 	assert_int_equal(got[10] | got[11] << 8, bufs);
 }
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): a variable's name takes none */
 #define EACH_LAYOUT(l) for (unsigned l = 0; l < DRIVER_LAYOUTS; l++)
 
 static void test_vnet_tells_its_configuration(void **state)
@@ -287,7 +288,7 @@ static void test_vnet_receives_with_one_interrupt_for_many(void **state)
 static size_t used_frame(struct fixture *f, gpa_t first, unsigned want)
 {
 	size_t sum = 0;
-	uint32_t len;
+	uint32_t len = 0;
 
 	(void)first;
 	for (unsigned i = 0; i < want; i++) {

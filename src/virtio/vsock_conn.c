@@ -613,6 +613,8 @@ void vsock__conn_event(struct vsock *v, struct vsock_conn *c, enum vsock_event e
 	}
 	if (ev == VSOCK_H_READABLE)
 		c->readable = true;
+	BUG_ON(!h &&
+	       (act[c->state][ev] == A_DATA || act[c->state][ev] == A_SHUT)); /* only packets have these */
 	switch ((enum action)act[c->state][ev]) {
 	case A_RESET: conn_reset(v, c); break;
 	case A_FREE: vsock__conn_free(v, c); break;

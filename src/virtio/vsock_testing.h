@@ -135,7 +135,7 @@ static inline bool guest_send(struct guest *g, unsigned op, uint32_t src_port, u
 /* guest_recv() - the next packet from the host into g->h and g->data. Return: its op; 0 when none comes in @ms. */
 static inline unsigned guest_recv(struct guest *g, unsigned ms)
 {
-	uint32_t len;
+	uint32_t len = 0;
 	struct driver_buf b;
 	int id;
 

@@ -22,7 +22,7 @@ int boot__put(const struct boot *b, gpa_t at, const void *bytes, size_t len, str
 
 static int check_image(const struct boot_image *b, struct err *e)
 {
-	const struct gmem_region *low = gmem_find(b->mem, 0, 2 * BOOT_HIGH);
+	const struct gmem_region *low = gmem_find(b->mem, 0, 2ULL * BOOT_HIGH);
 
 	if (!low || !low->ram || low->readonly)
 		return err_set(e, ENOMEM, "guest memory: want at least 2 MiB from address 0");

@@ -84,7 +84,7 @@ struct boot_image {
  * Return: 0; -ENOEXEC no kernel that can be booted; -EOPNOTSUPP a compression or protocol unknown here; -EFBIG; -ENOMEM guest
  *         memory too small; -EINVAL; what pread(2) says; all with @e naming file, place and reason
  */
-int boot_load(const struct boot_image *b, struct x86_state *bsp, struct err *e);
+int boot_load(const struct boot_image *img, struct x86_state *bsp, struct err *e);
 
 /* boot_cmdline_default() - what a kernel is told when nobody says anything: "" without a serial port. */
 const char *boot_cmdline_default(bool serial);

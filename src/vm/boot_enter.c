@@ -300,7 +300,7 @@ static int put_zero_page(const struct boot *b, struct err *e)
 	} else {
 		zp[ZP_BOOT_FLAG] = 0x55;
 		zp[ZP_BOOT_FLAG + 1] = 0xaa;
-		memcpy(zp + ZP_MAGIC, "HdrS", 4);
+		put32(zp, ZP_MAGIC, 0x53726448); /* "HdrS" */
 		put32(zp, ZP_KERNEL_ALIGNMENT, 0x1000000);
 	}
 	loadflags = zp[ZP_LOADFLAGS] & (uint8_t)~KASLR_FLAG;
@@ -329,7 +329,7 @@ static int put_page_tables(const struct boot *b, struct err *e)
 	static_assert(BOOT_AT_PAGE_TABLES + (2 + GIBS) * TABLE <= BOOT_AT_SETUP_DATA,
 		      "tables fit their place");
 	for (unsigned i = 0; i < GIBS; i++)
-		t[i] = (pd_at + i * TABLE) | PRESENT_WRITE;
+		t[i] = (pd_at + (uint64_t)i * TABLE) | PRESENT_WRITE;
 	if (r >= 0)
 		r = boot__put(b, pdpt_at, t, sizeof(t), e);
 	for (uint64_t g = 0; g < GIBS && r >= 0; g++) {

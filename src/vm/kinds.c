@@ -63,7 +63,7 @@ int machine__drive_add(struct machine *m, struct machine_drive *d, struct err *e
 	r = disk_open(&c.disk, &d->file, d, e);
 	if (r == 0)
 		r = vblk_new(&v, &c, &m->mem, m->loop, e);
-	return r < 0 ? err_wrap(e, r, "drive '%s'", d->id) : machine__plug(m, v, d->id, e);
+	return r ? err_wrap(e, r, "drive '%s'", d->id) : machine__plug(m, v, d->id, e);
 }
 
 /* drives_add() - the root device first: guests number disks as they find them. */
@@ -145,7 +145,7 @@ int machine__pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
 				  false, e);
 	if (r == 0)
 		r = pmem_new(&v, &m->mem, m->loop, name, p->base, &p->limit, e);
-	return r < 0 ? err_wrap(e, r, "%s", name) : machine__plug(m, v, p->id, e);
+	return r ? err_wrap(e, r, "%s", name) : machine__plug(m, v, p->id, e);
 }
 
 static int pmems_add(struct machine *m, struct err *e)
@@ -186,7 +186,7 @@ static int rng_add(struct machine *m, struct err *e)
 	if (!m->config.rng)
 		return 0;
 	r = rng_new(&v, &m->mem, m->loop, &m->config.rng_limit, e);
-	return r < 0 ? r : machine__plug(m, v, "", e);
+	return r ? r : machine__plug(m, v, "", e);
 }
 
 static int console_add(struct machine *m, struct err *e)
@@ -198,7 +198,7 @@ static int console_add(struct machine *m, struct err *e)
 	if (!m->config.console)
 		return 0;
 	r = console_new(&d, &c, &m->mem, m->loop, e);
-	return r < 0 ? r : machine__plug(m, d, "", e);
+	return r ? r : machine__plug(m, d, "", e);
 }
 
 static int vsock_connect(void *arg, uint32_t port)
@@ -230,13 +230,14 @@ static int vsock_add(struct machine *m, struct err *e)
 	}
 	r = vsock_new(&d, &c, &m->mem, m->loop, e);
 	if (r == 0 && m->config.jail.on) {
-		r = m->broker = broker_start(dirfd, c.name, e);
-		if (r < 0) {
+		m->broker = broker_start(dirfd, c.name, e);
+		if (m->broker < 0) {
+			r = m->broker;
 			vdev_free(d);
 			file_unlink(dirfd, c.name, 0);
 		}
 	}
-	return r < 0 ? r : machine__plug(m, d, "", e);
+	return r ? r : machine__plug(m, d, "", e);
 }
 
 #pragma weak link_open_user /* until it is there */
@@ -276,7 +277,7 @@ int machine__net_add(struct machine *m, struct machine_net *n, struct err *e)
 	r = link_open(&link, m, n, e);
 	if (r == 0)
 		r = vnet_new(&d, &c, link, &m->mem, m->loop, e);
-	return r < 0 ? r : machine__plug(m, d, n->id, e);
+	return r ? r : machine__plug(m, d, n->id, e);
 }
 
 static int nets_add(struct machine *m, struct err *e)

@@ -30,7 +30,7 @@ int machine__balloon_add(struct machine *m, struct err *e)
 	if (!b->on)
 		return 0;
 	r = balloon_new(&d, &m->mem, m->loop, &c, e);
-	return r < 0 ? r : machine__plug(m, d, "", e);
+	return r ? r : machine__plug(m, d, "", e);
 }
 
 /* balloon_of() - Return: 0 with *ret_d; -ENOENT. */
@@ -137,7 +137,7 @@ int machine__memhp_add(struct machine *m, struct err *e)
 		r = gmem_track(&m->mem, e);
 	if (r == 0)
 		r = memhp_new(&d, &m->mem, m->loop, &c, e);
-	return r < 0 ? err_wrap(e, r, "memory hot-plug") : machine__plug(m, d, "", e);
+	return r ? err_wrap(e, r, "memory hot-plug") : machine__plug(m, d, "", e);
 }
 
 static int memhp_of(struct machine *m, struct vdev **ret_d, struct err *e)

@@ -139,7 +139,7 @@ void machine__end(struct machine *m, enum machine_end how, int status, const cha
 void machine__boot_timer(struct machine *m);
 int machine__threads_start(struct machine *m, enum machine_want want, struct err *e);
 void machine__threads_want(struct machine *m, enum machine_want want); /* returns when they are as wanted */
-void machine__wake(void *m, uint32_t events);
+void machine__wake(void *arg, uint32_t events);
 
 /* devices.c - virtio devices */
 /* machine__devices_add(), and once memory is set (which they may add to): machine__devices_ring(), their doorbells. */

@@ -84,7 +84,7 @@ int pcibus_plug(struct pcibus *b, struct vdev *d, int number, struct err *e)
 
 	pthread_rwlock_wrlock(&b->hot);
 	number = free_number(b, number, e);
-	if (number > 0) {
+	if (number > 0 && number < PCIBUS_DEVICES) {
 		s = &b->slot[number];
 		vpci_init(&s->fn, d, &(struct vpci_host){ msi, placed, s });
 		s->used = true;

@@ -305,7 +305,8 @@ static void test_a_snapshot_keeps_registers_and_input(void **state)
 	if (record_finish(&r) < 0)
 		fail_msg("%s", e.text);
 	assert_true(in(&b, IER) == 5 && in(&b, SCRATCH) == 0x77);
-	assert_true(in(&b, DATA) == 'i' && in(&b, DATA) == 'n');
+	assert_int_equal(in(&b, DATA), 'i');
+	assert_int_equal(in(&b, DATA), 'n');
 	for (size_t cut = 0; cut < saved.len; cut++) {
 		record_init(&r, saved.data, cut, &e);
 		serial_restore(b.s, &r);

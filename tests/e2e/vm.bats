@@ -142,8 +142,8 @@ nothing_left() { ! pgrep -f "vm run --kernel $GUEST" >/dev/null; }
 }
 
 @test "killed outright a machine leaves nothing that hinders the next" {
-	local pid i
-	for i in 1 2 3; do
+	local pid
+	for _ in 1 2 3; do
 		"$HULL" vm run --kernel "$GUEST/reset" --cmdline how=halt --cpus 2 --vsock "7,uds=$BATS_TEST_TMPDIR/v" \
 			</dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 &
 		pid=$!

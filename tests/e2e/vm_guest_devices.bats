@@ -25,6 +25,7 @@ guest() {
 	local name=$1 line=${2-}
 	shift
 	[ $# = 0 ] || shift
+	# shellcheck disable=SC2046  # no word or one
 	run timeout 20 "$HULL" vm run --kernel "$GUESTS/$name" --cmdline "$line" $(transport "$line") "$@" </dev/null
 	[[ $output != *"not there yet"* ]] || skip "$output"
 }
@@ -126,6 +127,7 @@ open(sys.argv[1], "wb").write(b"".join(struct.pack("<Q", i) + bytes(504) for i i
 	local line
 	mkdir -p "$HULL_TMP/sw"
 	for line in '' packed 'bytes=1514' pci 'pci packed'; do
+		# shellcheck disable=SC2046  # no word or one
 		"$HULL" vm run $(transport "$line") --kernel "$GUESTS/net" --net "switch=$HULL_TMP/sw" --cmdline "role=pong $line" </dev/null \
 			>"$HULL_TMP/pong" 2>&1 3>&- &
 		wait_for "$HULL_TMP/pong" ready

@@ -93,7 +93,7 @@ teardown() {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	mkdir share
 	start --share share:tag
-	local t caps= other=0
+	local t caps='' other=0
 	for t in /proc/"$MACHINE"/task/*; do
 		grep -q '^Seccomp:.2' "$t/status"
 		if grep -q '^CapEff:.0000000000000000' "$t/status"; then
