@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/guard.h"
@@ -504,6 +505,10 @@ static void vblk_save(struct vdev *d, struct record_out *o)
 {
 	struct vblk *v = vblk_of(d);
 
+	int r = blk_flush(v->disk); /* who copies the disk's file beside the state finds all of it there */
+
+	if (r < 0)
+		o->to->rc = r;
 	record_begin(o, "BLK", VBLK_RECORD_VERSION);
 	record_put_u64(o, blk_size(v->disk));
 	record_put_u8(o, v->wce);

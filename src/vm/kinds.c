@@ -36,9 +36,25 @@
 
 /* --- drives -------------------------------------------------------------------------------------------------------- */
 
+/* backing_dir() - where an image's relative backing names start: its own directory. -1: it has none to open. */
+static int backing_dir(const struct machine_file *f, const struct machine_drive *d)
+{
+	const char *slash = d->backing && f->path ? strrchr(f->path, '/') : NULL;
+	auto_free char *dir = slash > f->path ? strndup(f->path, (size_t)(slash - f->path)) : NULL;
+	int fd = d->backing ? file_open(AT_FDCWD,
+					dir   ? dir :
+					slash ? "/" :
+						".",
+					O_PATH | O_DIRECTORY, 0) :
+			      -1;
+
+	return fd < 0 ? -1 : fd;
+}
+
 /* disk_open() - @f's descriptor is taken, also on failure. */
 static int disk_open(struct blk **ret_b, struct machine_file *f, const struct machine_drive *d, struct err *e)
 {
+	auto_close int dir = backing_dir(f, d);
 	const struct blk_options o = {
 		.format = d->format,
 		.readonly = d->readonly,
@@ -46,7 +62,7 @@ static int disk_open(struct blk **ret_b, struct machine_file *f, const struct ma
 		.no_sync = !d->writeback,
 		.backing_max = d->backing ? BLK_BACKING_MAX : 0,
 		.backing_anywhere = d->backing,
-		.backing_dirfd = -1,
+		.backing_dirfd = dir,
 	};
 
 	return blk_open(ret_b, TAKE_FD(f->fd), &o, e);

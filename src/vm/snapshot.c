@@ -73,7 +73,7 @@ static int state_save(struct machine *m, struct buf *b, struct err *e)
 	machine__board_save(m, &o);
 	machine__devices_save(m, &o);
 	record_end(&o);
-	return r < 0 ? r : buf_finish(b) < 0 ? err_sys(e, ENOMEM, "state") : 0;
+	return r < 0 ? r : buf_finish(b) < 0 ? err_sys(e, -buf_finish(b), "state") : 0;
 }
 
 static int state_write(int fd, const struct buf *b)
