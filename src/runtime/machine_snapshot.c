@@ -104,17 +104,21 @@ static int copy_disk(struct blk *b, int to)
 	return r;
 }
 
-static int disk_open(struct blk **ret_b, const char *path, const char *format, bool backing, struct err *e)
+/* disk_open() - @fd: taken; @path: where it is, for the relative names of backing files */
+static int disk_open(struct blk **ret_b, int fd, const char *path, const char *format, bool backing,
+		     struct err *e)
 {
+	const char *slash = strrchr(path, '/');
+	auto_free char *above = slash ? strndup(path, (size_t)(slash - path) + 1) : NULL;
+	auto_close int dir = backing && above ? file_open(AT_FDCWD, above, O_PATH | O_DIRECTORY, 0) : -1;
 	const struct blk_options o = { .format = format,
 				       .readonly = true,
 				       .as_is = true,
 				       .backing_max = backing ? BLK_BACKING_MAX : 0,
 				       .backing_anywhere = backing,
-				       .backing_dirfd = -1 };
-	int fd = file_open(AT_FDCWD, path, O_RDONLY, 0);
+				       .backing_dirfd = dir };
 
-	return fd < 0 ? err_sys(e, -fd, "disk '%s'", path) : blk_open(ret_b, fd, &o, e);
+	return blk_open(ret_b, fd, &o, e);
 }
 
 /* --- saving ------------------------------------------------------------------------------------------------------ */
@@ -190,32 +194,62 @@ static int save_state(const struct saving *v, struct err *e)
 	return r < 0 ? err_sys(e, -r, "its keeper") : ask(v, PROTO_SAVE, &m, sizeof(m), e);
 }
 
-/* save_disk() - a file as it is, when one can be copied; else what is in it. */
+/*
+ * flatten() - an overlay with what lies below it: from a copy of its own file, since the machine has that locked
+ * The copy has no name when it is read, so nothing of it stays.
+ */
+static int flatten(const struct saving *v, const struct machines_disk *d, int from, int to, struct err *e)
+{
+	auto_close int own = file_make(v, "overlay", e);
+	auto_blk struct blk *b = NULL;
+	char name[FILE_NAME_SIZE];
+	int r = own < 0 ? own : copy_file(from, own);
+
+	if (own < 0)
+		return own;
+	file_unlink(v->s->dirfd, file_name(v, "overlay", name), 0);
+	if (r < 0)
+		return err_sys(e, -r, "copy disk '%s'", d->path);
+	r = disk_open(&b, TAKE_FD(own), d->path, d->format, true, e);
+	if (r < 0)
+		return r;
+	r = copy_disk(b, to);
+	return r < 0 ? err_sys(e, -r, "copy disk '%s'", d->path) : 0;
+}
+
+static int copy_plain(const struct machines_disk *d, int from, int to, struct err *e)
+{
+	struct stat st;
+	int r = fstat(from, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? copy_file(from, to) : 1;
+
+	if (r == 1) { /* a block device */
+		auto_blk struct blk *b = NULL;
+
+		r = disk_open(&b, TAKE_FD(from), d->path, d->format, false, e);
+		if (r < 0)
+			return r;
+		r = copy_disk(b, to);
+	}
+	return r < 0 ? err_sys(e, -r, "copy disk '%s'", d->path) : 0;
+}
+
 static int save_disk(struct saving *v, const struct machines_disk *d, json_t *disks, struct err *e)
 {
 	auto_close int to = file_make(v, d->id, e), from = -1;
-	auto_blk struct blk *b = NULL;
 	char name[FILE_NAME_SIZE];
-	struct stat st;
-	bool as_file = false;
 	int r = to < 0 ? to : 0;
 
-	if (r == 0) {
-		r = from = file_open(AT_FDCWD, d->path, O_RDONLY, 0);
-		if (r < 0)
-			return err_sys(e, -r, "disk '%s'", d->path);
-		as_file = !d->backing && fstat(from, &st) == 0 && S_ISREG(st.st_mode);
-		r = as_file ? 0 : disk_open(&b, d->path, d->format, d->backing, e);
-	}
 	if (r < 0)
 		return r;
-	r = as_file ? copy_file(from, to) : copy_disk(b, to);
-	if (r < 0)
-		return err_sys(e, -r, "copy disk '%s'", d->path);
-	json_object_set_new(disks, d->id,
-			    json_pack("{s:s,s:s}", "File", file_name(v, d->id, name), "Format",
-				      as_file ? d->format : "raw"));
-	return 0;
+	from = file_open(AT_FDCWD, d->path, O_RDONLY, 0);
+	if (from < 0)
+		return err_sys(e, -from, "disk '%s'", d->path);
+	r = d->backing ? flatten(v, d, from, to, e) : copy_plain(d, from, to, e);
+	if (r == 0)
+		json_object_set_new(disks, d->id,
+				    json_pack("{s:s,s:s}", "File", file_name(v, d->id, name), "Format",
+					      d->backing ? "raw" : d->format));
+	return r;
 }
 
 static int save_disks(struct saving *v, struct err *e)
@@ -289,10 +323,11 @@ static void remove_others(const struct saving *v, bool failed)
 		const char *dash = strrchr(de->d_name, '-');
 		bool ours =
 			dash && strlen(dash + 1) == SHORT && strspn(dash + 1, "0123456789abcdef") == SHORT;
+		bool half = str_starts(de->d_name, SNAPSHOT_INFO ".") && str_ends(de->d_name, ".tmp");
 		bool this = ours && strncmp(dash + 1, v->id, SHORT) == 0;
 		bool extra = this && str_starts(de->d_name, "difference-");
 
-		if (ours && (this == failed || extra))
+		if (half || (ours && (this == failed || extra)))
 			strv_add(&gone, de->d_name);
 	}
 	if (d)
@@ -345,6 +380,10 @@ int machines_save(struct machines *ms, const char *id, const struct machines_sav
 	v.sock = machines__connect(ms, &v.in, e);
 	if (v.sock == -ESRCH)
 		return err_set(e, EBUSY, "snapshot '%s': it does not run", v.in.name);
+	if (s->diff && !instance__bool(v.in.config, "Options", "TrackDirty"))
+		return err_set(e, EINVAL,
+			       "snapshot '%s': a difference needs a machine made with --track-dirty",
+			       v.in.name);
 	r = v.sock < 0 ? v.sock : file_lock(s->dirfd, true, false);
 	if (r == -EWOULDBLOCK)
 		err_set(e, EBUSY, "another snapshot is being made there");
@@ -422,7 +461,8 @@ static int overlay_make(int dir, const char *name, const char *base, const char 
 	struct qcow2_create c = qcow2_create_default;
 	auto_blk struct blk *b = NULL;
 	auto_close int fd = -1;
-	int r = disk_open(&b, base, format, false, e);
+	int from = file_open(AT_FDCWD, base, O_RDONLY, 0);
+	int r = from < 0 ? err_sys(e, -from, "%s", base) : disk_open(&b, from, base, format, false, e);
 
 	if (r < 0)
 		return r;

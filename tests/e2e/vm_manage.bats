@@ -1,76 +1,9 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# machines with names: hull vm create to rm, snapshots and clones, and what a kill leaves
+# machines with names: hull vm create to rm, the console, and what a kill leaves
 
 load common
-
-setup_file() {
-	setup_hull
-}
-
-teardown_file() {
-	local id
-	for id in $("$HULL" vm ps -aq 2>/dev/null); do "$HULL" vm rm -f "$id" >/dev/null 2>&1; done
-	teardown_hull
-}
-
-setup() {
-	[ -w /dev/kvm ] || skip "no /dev/kvm"
-	GUEST=${GUEST_DIR:-$(dirname "$HULL")/guest}
-	[ -x "$GUEST/count" ] || skip "the guests are not built (make guests)"
-	cd "$BATS_TEST_TMPDIR" || return 1
-}
-
-teardown() {
-	local id
-	for id in $("$HULL" vm ps -aq 2>/dev/null); do "$HULL" vm rm -f "$id" >/dev/null; done
-	nothing_left
-}
-
-# nothing_left: of all machines of this root
-nothing_left() {
-	local left
-	left=$(find "$HULL_ROOT/machines" "$HULL_RUN_ROOT/machine" -mindepth 1 ! -path '*/names' 2>/dev/null)
-	[ -z "$left" ] || { echo "left: $left"; return 1; }
-	for id in ${IDS-}; do
-		left=$(find /sys/fs/cgroup -name "$id" 2>/dev/null)
-		[ -z "$left" ] || { echo "left: $left"; return 1; }
-		wait_for no_process "$id" || { pgrep -af "hull keeper $id"; return 1; }
-	done
-}
-
-no_process() { ! pgrep -f "hull keeper $1" >/dev/null; }
-
-# create NAME GUEST [OPTIONS...]
-create() {
-	local name=$1 guest=$2 id
-	shift 2
-	id=$("$HULL" vm create --name "$name" --kernel "$GUEST/$guest" "$@") || return 1
-	IDS+=" $id"
-}
-
-# state NAME FIELD
-state() { "$HULL" vm inspect -f "{{.State.$2}}" "$1"; }
-
-# type_keys NAME KEYS WANT: what the console answers, up to a line with WANT
-type_keys() {
-	python3 -c '
-import os, re, select, subprocess, sys, time
-p = subprocess.Popen([sys.argv[1], "vm", "console", sys.argv[2]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-p.stdin.write(sys.argv[3].encode()); p.stdin.flush()
-seen, end = b"", time.time() + 10
-while not re.search(sys.argv[4].encode() + b"[^\n]*\n", seen) and time.time() < end:
-    if select.select([p.stdout], [], [], 0.2)[0]:
-        more = os.read(p.stdout.fileno(), 4096)
-        if not more: break
-        seen += more
-p.kill()
-sys.stdout.write(seen.decode())
-sys.exit(0 if re.search(sys.argv[4].encode(), seen) else 1)' "$HULL" "$1" "$2" "$3"
-}
-
-# count NAME: how far it has counted
-count() { type_keys "$1" c 'count [0-9]+' | sed -n 's/.*count \([0-9]*\).*/\1/p' | tail -1; }
+load vm_named
 
 @test "a machine is made, started, ends with its guest's status, and is removed" {
 	create one hello --cmdline status=7
@@ -232,4 +165,95 @@ count() { type_keys "$1" c 'count [0-9]+' | sed -n 's/.*count \([0-9]*\).*/\1/p'
 	keeper=$(state m2 Shim)
 	[ "$(awk '/^Anonymous/ { print $2 }' "/proc/$keeper/smaps_rollup")" -lt 512 ]
 	[ -z "$(find "/proc/$keeper/fd" -lname '*count*')" ]
+}
+
+@test "killed at any moment, keeper or machine, the next command tells the truth and nothing stays" {
+	create kk count --cpus 2 --vsock 9
+	local pid keeper i
+	for i in 1 2 3 4; do
+		"$HULL" vm start kk
+		pid=$(state kk Pid) keeper=$(state kk Shim)
+		[ "$i" -gt 2 ] || sleep 0.0$((RANDOM % 10))
+		if [ $((i % 2)) = 0 ]; then
+			kill -KILL "$keeper"
+			wait_for eval "[ \"\$(state kk Status)\" = dead ]"
+			[[ $("$HULL" vm ps -a) == *Dead*kk* ]]
+			run "$HULL" vm console kk
+			[ "$status" -eq 125 ]
+			[[ $output == *"(dead)"* ]]
+			wait_for eval "! kill -0 $pid"
+		else
+			kill -KILL "$pid"
+			wait_for eval "[ \"\$(state kk Status)\" = exited ]"
+			[ "$(state kk ExitCode)" = 137 ]
+			[[ $(state kk Error) == *"killed by signal 9"* ]]
+			wait_for eval "! kill -0 $keeper"
+		fi
+	done
+	# a machine that cannot end by itself
+	"$HULL" vm start kk
+	pid=$(state kk Pid)
+	kill -STOP "$pid"
+	kill -KILL "$(state kk Shim)"
+	wait_for eval "[ \"\$(state kk Status)\" = dead ]"
+	kill -0 "$pid"
+	"$HULL" system prune -f >/dev/null
+	wait_for eval "! kill -0 $pid"
+	[ -z "$(ls "$HULL_RUN_ROOT/machine")" ]
+	"$HULL" vm start kk
+	[ "$(state kk Status)" = running ]
+	kill -KILL "$(state kk Shim)"
+	"$HULL" vm rm -f kk
+}
+
+# cpu_ticks NAME: processor time its machine has had, 1/100 s
+cpu_ticks() { awk '{ print ($14 + $15) }' "/proc/$(state "$1" Pid)/stat"; }
+
+@test "busy machines of weight 1 and 2 on one processor get a third and two thirds, equals the same" {
+	need_root
+	[ -d /sys/fs/cgroup/cpu ] || grep -qw cpu /sys/fs/cgroup/cgroup.controllers 2>/dev/null || skip "no cpu controller"
+	local w wa wb a b first second
+	for w in "100 200" "100 100"; do
+		wa=${w% *} wb=${w#* }
+		create wa count --cmdline spin --pin 0 --cpu-weight "$wa"
+		create wb count --cmdline spin --pin 0 --cpu-weight "$wb"
+		"$HULL" vm start wa wb
+		wait_for eval "'$HULL' vm logs wa | grep -q spinning"
+		wait_for eval "'$HULL' vm logs wb | grep -q spinning"
+		first=$(cpu_ticks wa) second=$(cpu_ticks wb)
+		for _ in $(seq 12); do # others want the processor, too: until there is enough to judge by
+			sleep 0.5
+			a=$(($(cpu_ticks wa) - first)) b=$(($(cpu_ticks wb) - second))
+			[ $((a + b)) -lt 120 ] || break
+		done
+		echo "weights $wa:$wb: $a and $b ticks"
+		"$HULL" vm rm -f wa wb
+		[ $((a + b)) -ge 40 ] || skip "the processor is busy with other things"
+		# a third within a sixth of it, or a half
+		[ $((a * 1000 / (a + b))) -gt $((wa * 1000 / (wa + wb) * 5 / 6)) ]
+		[ $((a * 1000 / (a + b))) -lt $((wa * 1000 / (wa + wb) * 7 / 6)) ]
+	done
+}
+
+@test "a cap holds, and each processor's thread is where it was pinned" {
+	need_root
+	[ "$(nproc)" -ge 2 ] || skip "one processor"
+	[ -d /sys/fs/cgroup/cpu ] || grep -qw cpu /sys/fs/cgroup/cgroup.controllers 2>/dev/null || skip "no cpu controller"
+	create cap count --cmdline spin --cpus 2 --pin 1,0 --cpu-max 0.2
+	"$HULL" vm start cap
+	wait_for eval "'$HULL' vm logs cap | grep -q spinning"
+	local a pid t
+	pid=$(state cap Pid)
+	for t in /proc/"$pid"/task/*; do
+		case $(cat "$t/comm") in
+		"cpu 0") [ "$(awk '/^Cpus_allowed_list/ { print $2 }' "$t/status")" = 1 ] ;;
+		"cpu 1") [ "$(awk '/^Cpus_allowed_list/ { print $2 }' "$t/status")" = 0 ] ;;
+		esac
+	done
+	a=$(cpu_ticks cap)
+	sleep 1
+	a=$(($(cpu_ticks cap) - a))
+	echo "$a ticks of 100"
+	[ "$a" -gt 5 ]
+	[ "$a" -lt 30 ]
 }
