@@ -88,15 +88,24 @@ int machine__ahead_start(struct machine *m, struct err *e)
 	return r ? err_sys(e, r, "a thread") : 0;
 }
 
+void machine__ahead_stop(struct machine *m)
+{
+	struct machine_ahead *a = m->ahead;
+
+	if (!a || !a->has_thread)
+		return;
+	__atomic_store_n(&a->stop, true, __ATOMIC_RELAXED);
+	pthread_join(a->thread, NULL);
+	a->has_thread = false;
+}
+
 void machine__ahead_free(struct machine *m)
 {
 	struct machine_ahead *a = m->ahead;
 
 	if (!a)
 		return;
-	__atomic_store_n(&a->stop, true, __ATOMIC_RELAXED);
-	if (a->has_thread)
-		pthread_join(a->thread, NULL);
+	machine__ahead_stop(m);
 	loop_timer_off(m->loop, &a->timer);
 	workingset_fini(&a->set);
 	fd_close(&a->pagemap);

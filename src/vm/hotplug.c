@@ -178,6 +178,7 @@ int machine_net_add(struct machine *m, struct machine_net *n, struct err *e)
 /* all_stand() - nobody looks at the map of memory until all_go(). */
 static void all_stand(struct machine *m)
 {
+	machine__ahead_stop(m);
 	if (m->state != MACHINE_RUNNING)
 		return; /* they do already */
 	machine__threads_want(m, MACHINE_WANT_PAUSE);

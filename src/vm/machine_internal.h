@@ -111,6 +111,8 @@ int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e
 int machine__ahead_new(struct machine *m, const char *mem_path, struct err *e); /* NULL: nothing to do */
 int machine__ahead_start(struct machine *m, struct err *e); /* just before the processors' threads */
 void machine__ahead_free(struct machine *m);
+/* machine__ahead_stop() - what is not fetched yet comes when it is needed: its thread looks at the memory map no more. */
+void machine__ahead_stop(struct machine *m);
 
 /* memory.c - what the guest sees of memory */
 /* machine__memory_show() - every region that it does not see yet. */
