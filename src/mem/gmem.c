@@ -84,6 +84,7 @@ static void region_fini(struct gmem_region *r)
 	if (r->host)
 		SYS2(SYS_munmap, r->host, r->size);
 	fd_close(&r->fd);
+	free(r->there);
 	free(r->dirty);
 	*r = (struct gmem_region){ .fd = -1 };
 }
@@ -298,11 +299,67 @@ const struct gmem_region *gmem_find(const struct gmem *m, gpa_t addr, uint64_t l
 	return NULL;
 }
 
+/* there() - of the @len bytes from @offset on, how many are there, from the first one on. */
+static uint64_t there(const struct gmem_region *r, uint64_t offset, uint64_t len)
+{
+	uint64_t at = offset, end = offset + len;
+
+	if (!r->there)
+		return len;
+	while (at < end) { /* relaxed: what a block that comes has in it is zero, and what went is nobody's */
+		uint64_t i = at / r->block;
+
+		if (!(__atomic_load_n(&r->there[i / 8], __ATOMIC_RELAXED) >> i % 8 & 1))
+			break;
+		at = (i + 1) * r->block;
+	}
+	return at < end ? at > offset ? at - offset : 0 : len;
+}
+
+int gmem_blocks(struct gmem *m, gpa_t base, uint64_t block, bool all, struct err *e)
+{
+	struct gmem_region *r = NULL;
+	uint64_t n;
+
+	for (unsigned i = 0; i < m->n; i++)
+		if (m->region[i].base == base)
+			r = &m->region[i];
+	if (!r || block == 0 || r->size % block)
+		return err_set(e, EINVAL, "memory at 0x%llx: cannot be of blocks of 0x%llx bytes",
+			       (unsigned long long)base, (unsigned long long)block);
+	n = (r->size / block + 7) / 8;
+	free(r->there);
+	r->there = malloc(n);
+	if (!r->there)
+		return err_sys(e, ENOMEM, "memory at 0x%llx: blocks", (unsigned long long)base);
+	memset(r->there, all ? 0xff : 0, n);
+	r->block = block;
+	return 0;
+}
+
+void gmem_set_there(const struct gmem *m, gpa_t addr, uint64_t len, bool on)
+{
+	const struct gmem_region *r = gmem_find(m, addr, len);
+
+	if (!r || !r->there)
+		return;
+	for (uint64_t i = (addr - r->base) / r->block; i < (addr - r->base + len) / r->block; i++) {
+		uint8_t bit = (uint8_t)(1 << i % 8);
+
+		if (on)
+			__atomic_fetch_or(&r->there[i / 8], bit, __ATOMIC_RELAXED);
+		else
+			__atomic_fetch_and(&r->there[i / 8], (uint8_t)~bit, __ATOMIC_RELAXED);
+	}
+}
+
 void *gmem_ptr(const struct gmem *m, gpa_t addr, uint64_t len)
 {
 	const struct gmem_region *r = gmem_find(m, addr, len);
 
-	return r && !r->readonly ? r->host + (addr - r->base) : NULL;
+	if (!r || r->readonly || there(r, addr - r->base, len) < len)
+		return NULL;
+	return r->host + (addr - r->base);
 }
 
 uint64_t gmem_span(const struct gmem *m, gpa_t addr, uint64_t len, bool write, void **ret_host)
@@ -314,7 +371,7 @@ uint64_t gmem_span(const struct gmem *m, gpa_t addr, uint64_t len, bool write, v
 		return 0;
 	left = r->size - (addr - r->base);
 	*ret_host = r->host + (addr - r->base);
-	return len < left ? len : left;
+	return there(r, addr - r->base, len < left ? len : left);
 }
 
 /* region_discard() - whole pages inside @r. A shared region's pages are the file's; a private one's are its own copies

@@ -37,7 +37,9 @@ struct gmem_region {
 	bool ram; /* part of the machine's memory: in snapshots and in the memory map; else a device's (pmem) */
 	uint64_t
 		fd_bytes; /* of @fd from @fd_offset; less than @size: the rest is zero memory of this process alone */
-	bool has_slot; /* the board's: the guest sees it, by this slot of the engine */
+	uint8_t *there; /* owned; a bit for each block that is there (gmem_set_there()); NULL: all of it is */
+	uint64_t block; /* bytes of one */
+	bool has_slot;  /* the board's: the guest sees it, by this slot of the engine */
 	unsigned slot;
 	uint64_t *dirty; /* owned; a bit for each page that this process wrote; NULL: not tracked */
 };
@@ -62,6 +64,15 @@ int gmem_add_ram(struct gmem *m, gpa_t base, uint64_t size, enum gmem_pages page
  */
 int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t offset, bool shared,
 		  bool readonly, bool ram, struct err *e);
+
+/**
+ * gmem_blocks() - the region at @base is made of blocks of @block bytes, of which all or none are there now
+ *
+ * What is not there is no memory to devices: no pointer leads to it.
+ */
+int gmem_blocks(struct gmem *m, gpa_t base, uint64_t block, bool there, struct err *e);
+/* gmem_set_there() - whole blocks come or go; nothing happens to their pages. A region without blocks: nothing. Any thread looks. */
+void gmem_set_there(const struct gmem *m, gpa_t addr, uint64_t len, bool there);
 
 /* gmem_remove() - the region that begins at @base, if there is one. */
 void gmem_remove(struct gmem *m, gpa_t base);

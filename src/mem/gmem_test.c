@@ -257,6 +257,39 @@ static void test_gmem_gives_pages_back(void **state)
 	assert_int_equal(gmem_discard(&m, MIB - PAGE, 2 * PAGE), -EFAULT);
 }
 
+static void test_gmem_gives_no_pointer_to_blocks_that_are_not_there(void **state)
+{
+	struct gmem m = { 0 };
+	struct err e = { 0 };
+	char byte = 1;
+	void *p;
+
+	(void)state;
+	two_regions(&m);
+	assert_int_equal(gmem_blocks(&m, HIGH, 3 * MIB, false, &e), -EINVAL);
+	assert_int_equal(gmem_blocks(&m, HIGH + MIB, MIB, false, &e), -EINVAL);
+	must(gmem_blocks(&m, HIGH, MIB, false, &e), &e);
+	assert_null(gmem_ptr(&m, HIGH, 1));
+	assert_int_equal(gmem_span(&m, HIGH, 1, false, &p), 0);
+	assert_int_equal(gmem_write(&m, HIGH + 5, &byte, 1), -EFAULT);
+	assert_non_null(gmem_find(&m, HIGH, 4 * MIB));
+	gmem_set_there(&m, HIGH + MIB, 2 * MIB, true);
+	assert_non_null(gmem_ptr(&m, HIGH + MIB, 2 * MIB));
+	assert_null(gmem_ptr(&m, HIGH + MIB, 2 * MIB + 1));
+	assert_null(gmem_ptr(&m, HIGH + MIB - 1, 2));
+	assert_int_equal(gmem_span(&m, HIGH + MIB + 7, 3 * MIB, true, &p), 2 * MIB - 7);
+	assert_int_equal(gmem_span(&m, HIGH + MIB + 7, 9, true, &p), 9);
+	assert_int_equal(gmem_span(&m, HIGH + 3 * MIB, 9, true, &p), 0);
+	gmem_set_there(&m, HIGH + MIB, MIB, false);
+	assert_null(gmem_ptr(&m, HIGH + MIB, 1));
+	assert_int_equal(gmem_write(&m, HIGH + 2 * MIB, &byte, 1), 0);
+	gmem_set_there(&m, 0, MIB, false); /* made of no blocks */
+	assert_non_null(gmem_ptr(&m, 0, 1));
+	must(gmem_blocks(&m, HIGH, 2 * MIB, true, &e), &e);
+	assert_non_null(gmem_ptr(&m, HIGH, 4 * MIB));
+	gmem_fini(&m);
+}
+
 static void test_gmem_memory_file_cannot_change_its_size(void **state)
 {
 	auto_fini(gmem) struct gmem m = { 0 };
@@ -315,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_gmem_fills_up_a_short_device_file),
 		cmocka_unit_test(test_gmem_does_not_hand_out_readonly_memory_for_writing),
 		cmocka_unit_test(test_gmem_gives_pages_back),
+		cmocka_unit_test(test_gmem_gives_no_pointer_to_blocks_that_are_not_there),
 		cmocka_unit_test(test_gmem_memory_file_cannot_change_its_size),
 		cmocka_unit_test(test_gmem_leaves_nothing_behind_when_a_call_fails),
 	};

@@ -52,6 +52,7 @@ static int plug_one(struct memhp *m, unsigned block)
 	if (r < 0)
 		return r;
 	m->in_slot[slot]++;
+	gmem_set_there(m->d.mem, m->c.base + block * m->c.block, m->c.block, true);
 	m->bits[block / 8] |= (uint8_t)(1 << block % 8);
 	m->plugged += m->c.block;
 	return 0;
@@ -63,6 +64,7 @@ static void unplug_one(struct memhp *m, unsigned block)
 
 	gmem_discard(m->d.mem, m->c.base + block * m->c.block,
 		     m->c.block); /* syscalls: fallocate, mmap, madvise */
+	gmem_set_there(m->d.mem, m->c.base + block * m->c.block, m->c.block, false);
 	m->bits[block / 8] &= (uint8_t) ~(1 << block % 8);
 	m->plugged -= m->c.block;
 	if (--m->in_slot[slot] == 0)
@@ -218,6 +220,7 @@ static void memhp_restore(struct vdev *d, struct record_in *in)
 	if (!bits)
 		return;
 	m->c.requested = requested;
+	gmem_set_there(d->mem, m->c.base, m->c.size, false);
 	for (unsigned i = 0; i < m->n_blocks; i++)
 		if ((bits[i / 8] >> i % 8 & 1) && !is_plugged(m, i) && plug_one(m, i) < 0) {
 			record_fail(in, "%s: memory cannot be plugged again", d->name);

@@ -133,6 +133,9 @@ int machine__memhp_add(struct machine *m, struct err *e)
 	c.base = h->base;
 	if (r == 0)
 		r = machine__ram_add(m, c.base, c.size, e);
+	/* while a snapshot is restored all of it counts as there: rings of devices may lie in it, until this one says which is not */
+	if (r == 0)
+		r = gmem_blocks(&m->mem, c.base, c.block, m->source.n > 0, e);
 	if (r == 0 && m->config.track_dirty)
 		r = gmem_track(&m->mem, e);
 	if (r == 0)

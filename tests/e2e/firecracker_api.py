@@ -1362,7 +1362,8 @@ def plugged_memory():
             if asked == 136:
                 v = reborn(v, *flags)
                 said = []
-        said.append("not there: 0x0")  # in a part of which something is plugged
+        wait_for("the end", lambda: "needs a reset" in output(v))
+        said += ["not there: 0x0", "the device needs a reset"]  # in a part of which something is plugged
         expect("all it said", output(v).splitlines(), said)
         v.stop()
 

@@ -18,6 +18,7 @@ enum {
 	UNPLUG = 1,
 	UNPLUG_ALL = 2,
 	STATE = 3,
+	NEEDS_RESET = 64,
 	MIB = 1 << 20,
 };
 
@@ -109,5 +110,12 @@ int guest_main(void)
 		changes--;
 	}
 	print("not there: 0x%lx\n", *(volatile uint64_t *)(base + want));
+	/* nor is it to devices */
+	virtq_add(&q,
+		  (struct virtq_buf[]){ { &ask, sizeof(ask), false }, { (void *)(base + want), 16, true } },
+		  2);
+	virtq_kick(&q);
+	spin_until(virtio_status(&v) & NEEDS_RESET);
+	print("the device needs a reset\n");
 	return 0;
 }
