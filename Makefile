@@ -159,8 +159,10 @@ fuzz: $(B)/.test-deps  ## each parser's fuzz target for FUZZ_SECONDS (10)
 
 fuzzers: $(FUZZERS)
 
-bench: $(B)/.test-deps all  ## measure against runc, crun, podman, docker; writes docs/performance.md
+bench: $(B)/.test-deps all guests  ## measure against runc, crun, podman, docker, QEMU; writes docs/performance.md
+	$(Q)tools/deps bench
 	$(Q)bench/run $(B)/hull
+	$(Q)bench/vm $(B)
 
 install: all  ## into $(DESTDIR)$(PREFIX)
 	$(Q)tools/install $(B) '$(DESTDIR)' '$(PREFIX)'

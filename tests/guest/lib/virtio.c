@@ -36,6 +36,8 @@ enum { /* registers. Spec: virtio 1.2 §4.2.2 */
        PACKED_AVAIL = 1 << 7,
        PACKED_USED = 1 << 15,
        EVENT_DISABLE = 1,
+       AVAIL_NO_INTERRUPT = 1,
+       USED_EVENT_FAR = 0x8000, /* from the index that is next: not reached before it moves on */
        EVENT_DESC = 2,
 
        DEVICES = 64,
@@ -237,11 +239,17 @@ static void rings_set(const struct virtio *v, struct virtq *q)
 	write32(v->base + R_QUEUE_READY, 1);
 }
 
+/* used_event() - Spec: virtio 1.2 §2.7.6: right behind the ring */
+static volatile uint16_t *used_event(struct virtq *q)
+{
+	return &q->avail.ring[q->size];
+}
+
 void virtq_init(struct virtio *v, struct virtq *q, unsigned index)
 {
-	unsigned max;
+	unsigned max, want = (unsigned)cmdline_u64("queue", VIRTQ_SIZE);
 
-	memset(q, 0, sizeof(*q));
+	memset(q, 0, offsetof(struct virtq, table));
 	q->v = v;
 	q->index = index;
 	q->packed = v->features & VIRTIO_F_PACKED;
@@ -249,12 +257,11 @@ void virtq_init(struct virtio *v, struct virtq *q, unsigned index)
 	max = queue_max(v, index);
 	if (max == 0)
 		panic("virtio: no queue %u", index);
-	q->size = max < VIRTQ_SIZE_MAX ? max : VIRTQ_SIZE_MAX;
+	if (want > VIRTQ_SIZE_MAX)
+		panic("queue=%u", want);
+	q->size = max < want ? max : want;
 	for (unsigned i = 0; i < q->size; i++)
 		q->free[q->n_free++] = (uint16_t)(q->size - 1 - i);
-	/* The rings have room for VIRTQ_SIZE_MAX; with fewer, event indices lie right behind the ring. */
-	if (!q->packed && q->size != VIRTQ_SIZE_MAX && (v->features & VIRTIO_F_EVENT_IDX))
-		panic("virtio: a queue of %u", q->size);
 	rings_set(v, q);
 }
 
@@ -313,6 +320,11 @@ void virtio_ready(struct virtio *v, uint8_t vector)
 		ioapic_route(v->gsi, vector, 0, false);
 	}
 	set_status(v, S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK | S_DRIVER_OK);
+}
+
+void virtio_ack(const struct virtio *v)
+{
+	write32(v->base + R_IRQ_ACK, 1);
 }
 
 uint8_t virtio_config8(const struct virtio *v, unsigned at)
@@ -422,7 +434,7 @@ void virtq_kick(struct virtq *q)
 	if (q->packed) {
 		wanted = (q->device_event.flags & 3) != EVENT_DISABLE;
 	} else if (q->v->features & VIRTIO_F_EVENT_IDX) {
-		uint16_t event = q->used.avail_event;
+		uint16_t event = (uint16_t)q->used.ring[q->size].id;
 
 		wanted = (uint16_t)(q->next - event - 1) < (uint16_t)(q->next - q->kicked);
 	} else {
@@ -453,7 +465,7 @@ static bool take_split(struct virtq *q, uint16_t *ret_id, uint32_t *ret_len)
 	}
 	q->n_desc[head] = 0;
 	q->used_next++;
-	*(volatile uint16_t *)&q->avail.used_event = q->used_next;
+	*used_event(q) = (uint16_t)(q->used_next + (q->quiet ? USED_EVENT_FAR : 0));
 	*ret_id = head;
 	return true;
 }
@@ -485,6 +497,31 @@ static bool take_packed(struct virtq *q, uint16_t *ret_id, uint32_t *ret_len)
 bool virtq_take(struct virtq *q, uint16_t *ret_id, uint32_t *ret_len)
 {
 	return q->packed ? take_packed(q, ret_id, ret_len) : take_split(q, ret_id, ret_len);
+}
+
+void virtq_quiet(struct virtq *q)
+{
+	q->quiet = true;
+	q->driver_event.flags = EVENT_DISABLE;
+	if (!(q->v->features & VIRTIO_F_EVENT_IDX))
+		*(volatile uint16_t *)&q->avail.flags = AVAIL_NO_INTERRUPT;
+	*used_event(q) = (uint16_t)(q->used_next + USED_EVENT_FAR);
+}
+
+bool virtq_loud(struct virtq *q, uint16_t skip)
+{
+	q->quiet = false;
+	q->driver_event.flags = 0;
+	*(volatile uint16_t *)&q->avail.flags = 0;
+	*used_event(q) = (uint16_t)(q->used_next + skip);
+	__asm__ volatile("mfence" ::: "memory"); /* what the device reads before what it may have written meanwhile */
+	if (q->packed) {
+		uint16_t flags = *(volatile uint16_t *)&q->desc[q->used_next].b;
+
+		return !(flags & PACKED_AVAIL) == !(flags & PACKED_USED) &&
+		       !(flags & PACKED_USED) == !q->used_wrap;
+	}
+	return (uint16_t)(q->used.idx - q->used_next) > skip;
 }
 
 uint16_t virtq_wait(struct virtq *q, uint32_t *ret_len)
