@@ -7,6 +7,7 @@ Prints one line for each expectation that was not met; exit status 1 when there 
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -170,6 +171,7 @@ class Vmm:
         try:
             return self.p.wait(seconds)
         except subprocess.TimeoutExpired:
+            print(f"# still there after {seconds} s:", *(status_of(f"/proc/{t}/status") for t in (self.p.pid, *children_of(self.p.pid))))
             return None
 
     def stop(self):
@@ -1424,12 +1426,16 @@ def working_on():
 # --- the two processes -----------------------------------------------------------------------------------------------
 
 
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(x) for x in f.read().split()]
+
+
 def machine_of(v):
     """The machine's process: the child of the API's."""
-    with open(f"/proc/{v.p.pid}/task/{v.p.pid}/children") as f:
-        children = f.read().split()
+    children = children_of(v.p.pid)
     expect("one child", len(children), 1)
-    return int(children[0])
+    return children[0]
 
 
 def alive(pid):
@@ -1451,7 +1457,7 @@ def jailed():
     one, two = make("one", size=1 << 20), make("two", size=1 << 20)
     v = booted(more=[("/drives/a", {"drive_id": "a", "is_root_device": False, "path_on_host": one}),
                      ("/vsock", {"guest_cid": 3, "uds_path": tmp("vs")})])
-    pid = [p for p in open(f"/proc/{v.p.pid}/task/{v.p.pid}/children").read().split()][0]
+    pid = machine_of(v)
     wait_for("the guest", lambda: "tick" in output(v))
     threads = os.listdir(f"/proc/{pid}/task")
     expect("a thread for the processor", len(threads) >= 2, True)
@@ -1500,12 +1506,20 @@ def bad_call(tid):
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    attach, getregs, setregs, detach = 16, 12, 13, 17
+    attach, cont, getregs, setregs, detach, wall = 16, 7, 12, 13, 17, 0x40000000
     regs = (ctypes.c_uint64 * 27)()
-    if libc.ptrace(attach, tid, None, None) < 0:
-        raise Skip("this process may not trace another")
-    os.waitpid(tid, 0x40000000)  # __WALL
-    libc.ptrace(getregs, tid, None, regs)
+    for _ in range(1000):
+        if libc.ptrace(attach, tid, None, None) < 0:
+            raise Skip("this process may not trace another")
+        while os.WSTOPSIG(os.waitpid(tid, wall)[1]) != signal.SIGSTOP:  # another signal came first
+            libc.ptrace(cont, tid, None, None)
+        libc.ptrace(getregs, tid, None, regs)
+        with open(f"/proc/{tid}/mem", "rb") as f:
+            f.seek(regs[16] - 2)
+            if f.read(2) == b"\x0f\x05":  # else it was stopped between two calls
+                break
+        libc.ptrace(detach, tid, None, None)
+        time.sleep(0.003)
     regs[16] -= 2  # rip: at the call once more
     regs[10], regs[15] = 110, 2 ** 64 - 1  # rax; orig_rax: nothing to restart
     libc.ptrace(setregs, tid, None, regs)
@@ -1515,7 +1529,6 @@ def bad_call(tid):
 def deaths():
     """However one of the two processes ends, the other does, with the status that says why."""
     need_machine()
-    import signal
     v = booted()
     pid = machine_of(v)
     bad_call(pid)
@@ -1537,8 +1550,7 @@ def deaths():
         expect("the socket is gone", os.path.exists(v.sock), False)
     for sig, code in ((signal.SIGKILL, -9), (signal.SIGTERM, -15), (signal.SIGHUP, 156)):
         v = booted(more=[("/vsock", {"guest_cid": 3, "uds_path": tmp("vs")})])
-        with open(f"/proc/{v.p.pid}/task/{v.p.pid}/children") as f:
-            pid = int(f.read().split()[0])
+        pid = machine_of(v)
         os.kill(v.p.pid, sig)
         expect(f"{sig.name} to the API", v.wait(), code)
         wait_for("the machine's end", lambda: not alive(pid))
