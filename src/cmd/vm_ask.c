@@ -39,12 +39,7 @@ int vm_machines(struct machines **ret_ms, struct err *e)
 
 int vm_id(struct machines *ms, const char *name, char ret_id[65], struct err *e)
 {
-	auto_fini(instance) struct instance in = { 0 };
-	int r = machines_find(ms, name, &in, e);
-
-	if (r == 0)
-		memcpy(ret_id, in.id, sizeof(in.id));
-	return r;
+	return machines_id(ms, name, ret_id, e);
 }
 
 int vm_each(int argc, char **argv, int (*act)(struct machines *ms, const char *id, void *arg, struct err *e),

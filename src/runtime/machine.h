@@ -38,6 +38,8 @@ typedef int machines_filler(void *arg, struct machines *ms, const char *id, json
  */
 int machines_create(struct machines *ms, const char *name, json_t *options, machines_filler *fill, void *arg,
 		    char ret_id[65], struct err *e);
+/* machines_id() - by name, id or unique beginning of one; also of a machine whose files are damaged. -ENOENT. */
+int machines_id(struct machines *ms, const char *name, char ret_id[65], struct err *e);
 /* machines_find() - by name, id or unique beginning of one. -ENOENT "no such machine: 'x'". Its config is {"Id", "Name", "Created", "Options"}. */
 int machines_find(struct machines *ms, const char *name, struct instance *ret_in, struct err *e);
 int machines_each(struct machines *ms, int (*each)(void *arg, const struct instance *in), void *arg,

@@ -127,6 +127,24 @@ int machines_stop(struct machines *ms, const char *id, int timeout_s, struct err
 	return r;
 }
 
+void machines__kill(struct machines *ms, const struct instance *in)
+{
+	auto_close int sock = sock_connect_at(ms->run_fd, in->id, SOCK_SEQPACKET);
+	int code, r = sock < 0 ? sock : frame_send(sock, PROTO_KILL, NULL, 0, -1, true);
+
+	if (r == 0)
+		r = await_exit(sock, &code);
+	if (r == -ESRCH && instance__live(in)) /* it has just ended by itself */
+		find_ended(ms, in->id, &code, NULL);
+}
+
+bool machines__has_keeper(const struct machines *ms, const char *id)
+{
+	auto_close int sock = sock_connect_at(ms->run_fd, id, SOCK_SEQPACKET);
+
+	return sock >= 0;
+}
+
 int machines_kill(struct machines *ms, const char *id, struct err *e)
 {
 	auto_fini(instance) struct instance in = { 0 };

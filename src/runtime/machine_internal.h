@@ -38,6 +38,10 @@ void machines__event(int events_fd, const char *action, const char *id, const ch
 /* --- machine_ask.c --- */
 /* machines__connect() - to its keeper. -ESRCH: there is none. */
 int machines__connect(struct machines *ms, const struct instance *in, struct err *e);
+/* machines__kill() - and wait until its keeper has seen the end; that of a keeper that has gone is machines__clean()'s. */
+void machines__kill(struct machines *ms, const struct instance *in);
+/* machines__has_keeper() - does one listen, whatever state.json says? */
+bool machines__has_keeper(const struct machines *ms, const char *id);
 int machines__done(int sock, struct err *e); /* the answer PROTO_DONE */
 
 /* --- machine_group.c --- */

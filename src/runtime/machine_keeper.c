@@ -35,6 +35,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "io/child.h"
+#include "runtime/event.h"
 #include "runtime/machine_internal.h"
 #include "sys/call.h"
 #include "sys/file.h"
@@ -169,8 +170,9 @@ static char *why(const struct keeper *k, int status)
 
 static void finish(struct keeper *k, int status)
 {
-	struct msg_exit m;
 	char code[12];
+	const char *pairs[] = { "name", k->from->name, "exitCode", code };
+	struct msg_exit m;
 
 	loop_timer_off(&k->loop, &k->stop_timer);
 	while (k->out.fd >= 0 && read_output(k))
@@ -186,7 +188,7 @@ static void finish(struct keeper *k, int status)
 	k->state.pid = 0;
 	keeper__save_state(k);
 	str_format(code, sizeof(code), "%d", k->state.exit_code);
-	event(k, "die");
+	event__append(k->from->events_fd, "machine", "die", k->from->id, pairs, 2);
 	m = (struct msg_exit){ .code = k->state.exit_code };
 	for (struct keeper_client *c = k->clients; c; c = c->next)
 		if (c->output || c->waits)

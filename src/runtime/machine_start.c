@@ -317,6 +317,11 @@ static int open_locked(struct starting *st, const char *id, struct err *e)
 		return r;
 	if (instance__live(&st->in))
 		return 1;
+	if (machines__has_keeper(st->ms, id))
+		return err_set(e, EBUSY,
+			       "start '%s': it still runs, though its " INSTANCE_STATE
+			       " is damaged; 'hull vm rm -f' removes it",
+			       st->in.name);
 	machines__clean(st->ms, &st->in, st->dirfd);
 	return 0;
 }

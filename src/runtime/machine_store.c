@@ -226,25 +226,32 @@ int machines__read(struct machines *ms, const char *id, struct instance *ret_in,
 	return 0;
 }
 
-int machines_find(struct machines *ms, const char *name, struct instance *ret_in, struct err *e)
+int machines_id(struct machines *ms, const char *name, char ret_id[65], struct err *e)
 {
 	auto_fini(strv) struct strv names = { 0 };
-	char id[INSTANCE_ID_SIZE], one[INSTANCE_ID_SIZE];
+	char one[INSTANCE_ID_SIZE];
 	size_t len = strlen(name), found = 0;
-	int r = id_of(ms, name, id);
 
-	if (r == 0)
-		return machines__read(ms, id, ret_in, e);
+	if (id_of(ms, name, ret_id) == 0)
+		return 0;
 	if (len > 0 && len < INSTANCE_ID_SIZE && strspn(name, "0123456789abcdef") == len)
-		r = names_of(ms, MACHINES_NAMES, &names);
+		names_of(ms, MACHINES_NAMES, &names);
 	for (size_t i = 0; i < names.len; i++)
 		if (id_of(ms, names.item[i], one) == 0 && str_starts(one, name)) {
-			memcpy(id, one, sizeof(id));
+			memcpy(ret_id, one, sizeof(one));
 			found++;
 		}
 	if (found > 1)
 		return err_set(e, EEXIST, "'%s' begins the ids of several machines", name);
-	return found ? machines__read(ms, id, ret_in, e) : err_set(e, ENOENT, "no such machine: '%s'", name);
+	return found ? 0 : err_set(e, ENOENT, "no such machine: '%s'", name);
+}
+
+int machines_find(struct machines *ms, const char *name, struct instance *ret_in, struct err *e)
+{
+	char id[INSTANCE_ID_SIZE];
+	int r = machines_id(ms, name, id, e);
+
+	return r < 0 ? r : machines__read(ms, id, ret_in, e);
 }
 
 int machines_each(struct machines *ms, int (*each)(void *arg, const struct instance *in), void *arg,
@@ -379,41 +386,61 @@ void machines__clean(const struct machines *ms, const struct instance *in, int d
 static int remove_locked(struct machines *ms, const struct instance *in, int dirfd, struct err *e)
 {
 	char path[sizeof(MACHINES_NAMES) + NAME_MAX_BYTES + 1], of[INSTANCE_ID_SIZE];
+	auto_fini(strv) struct strv names = { 0 };
 	int r = 0;
 
 	machines__clean(ms, in, dirfd);
-	if (in->name && id_of(ms, in->name, of) == 0 && str_eq(of, in->id) &&
-	    name_path(in->name, path, sizeof(path)))
-		r = file_unlink(ms->dirfd, path, 0);
+	if (in->name)
+		strv_add(&names, in->name);
+	else /* its configuration cannot be read */
+		names_of(ms, MACHINES_NAMES, &names);
+	for (size_t i = 0; i < names.len && r == 0; i++)
+		if (id_of(ms, names.item[i], of) == 0 && str_eq(of, in->id) &&
+		    name_path(names.item[i], path, sizeof(path)))
+			r = file_unlink(ms->dirfd, path, 0);
 	if (r < 0)
-		return err_sys(e, -r, "the name '%s'", in->name);
+		return err_sys(e, -r, "the name of machine %.12s", in->id);
 	return file_remove_tree(ms->dirfd, in->id, e);
+}
+
+/* read_removed() - also of one whose configuration is damaged: its state, at least. */
+static int read_removed(const char *id, int dirfd, bool force, struct instance *in, struct err *e)
+{
+	int r = read_config(in, dirfd, e);
+
+	if (r < 0 && !force)
+		return r;
+	if (r < 0 && e)
+		*e = (struct err){ 0 };
+	str_copy(in->id, sizeof(in->id), id);
+	return read_state(in, dirfd, e);
 }
 
 int machines_remove(struct machines *ms, const char *id, bool force, struct err *e)
 {
-	auto_fini(instance) struct instance in = { 0 };
-	auto_close int dir = -1, lock = -1;
-	int r = machines__read(ms, id, &in, e);
+	auto_fini(instance) struct instance in = { .id = "" };
+	auto_close int dir = machines__dir(ms, id, e), lock = -1;
+	int r = dir;
 
+	str_copy(in.id, sizeof(in.id), id);
+	if (r >= 0)
+		r = read_removed(id, dir, force, &in, e);
 	if (r < 0)
 		return r;
-	if (instance__live(&in)) {
-		if (!force)
-			return err_set(e, EBUSY,
-				       "remove '%s': it runs; 'hull vm stop' it first, or 'hull vm rm -f'",
-				       in.name);
-		machines_kill(ms, id, NULL); /* whether it went well is seen below */
-	}
-	dir = machines__dir(ms, id, e);
-	lock = dir < 0 ? dir : machines__lock(ms, id, dir, true, e);
+	if (!force && (instance__live(&in) || machines__has_keeper(ms, id)))
+		return err_set(e, EBUSY, "remove '%s': it runs; 'hull vm stop' it first, or 'hull vm rm -f'",
+			       in.name);
+	if (in.status != INSTANCE_CREATED && in.status != INSTANCE_EXITED)
+		machines__kill(ms,
+			       &in); /* also when its state is damaged; whether it went well is seen below */
+	lock = machines__lock(ms, id, dir, true, e);
 	r = lock < 0 ? lock : instance__reread(&in, dir, e);
 	if (r >= 0 && instance__live(&in))
-		r = err_set(e, EBUSY, "remove '%s': it still runs", in.name);
+		r = err_set(e, EBUSY, "remove '%s': it still runs", in.name ? in.name : id);
 	if (r >= 0)
 		r = remove_locked(ms, &in, dir, e);
 	if (r >= 0)
-		machines__event(ms->events_fd, "destroy", id, in.name);
+		machines__event(ms->events_fd, "destroy", id, in.name ? in.name : "");
 	return r;
 }
 
@@ -427,7 +454,7 @@ static void sweep_one(struct machines *ms, const struct strv *names, const char 
 	if (lock < 0) /* it is being made, started or removed just now */
 		return;
 	str_copy(in.id, sizeof(in.id), id);
-	if (read_state(&in, dir, NULL) < 0 || instance__live(&in))
+	if (read_state(&in, dir, NULL) < 0 || instance__live(&in) || machines__has_keeper(ms, id))
 		return;
 	if (has_name(ms, names, id))
 		machines__clean(ms, &in, dir);

@@ -206,6 +206,26 @@ load vm_named
 	"$HULL" vm rm -f kk
 }
 
+@test "a machine whose state was damaged while it ran is not started twice, and can be removed" {
+	create dm count
+	"$HULL" vm start dm
+	local pid dir=$HULL_ROOT/machines/${IDS# }
+	pid=$(state dm Pid)
+	printf '{' >"$dir/state.json"
+	[[ $("$HULL" vm ps -a) == *Dead*dm* ]]
+	run "$HULL" vm start dm
+	[ "$status" -eq 1 ]
+	[[ $output == *"it still runs, though its state.json is damaged"* ]]
+	run "$HULL" vm rm dm
+	[[ $output == *"it runs"* ]]
+	kill -0 "$pid"
+	"$HULL" system prune -f >/dev/null
+	kill -0 "$pid"
+	printf '{' >"$dir/config.json"
+	"$HULL" vm rm -f dm
+	wait_for eval "! kill -0 $pid"
+}
+
 # cpu_ticks NAME: processor time its machine has had, 1/100 s
 cpu_ticks() { awk '{ print ($14 + $15) }' "/proc/$(state "$1" Pid)/stat"; }
 
