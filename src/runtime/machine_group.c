@@ -86,7 +86,7 @@ int machines__group_make(struct cgroup *cg, const char *id, const struct machine
 int machines__group_join_fds(const struct cgroup *cg, int *fds, size_t *ret_n, struct err *e)
 {
 	*ret_n = 0;
-	return cgroup_any(cg) ? cgroup_join_open(cg, false, fds, ret_n, e) : 0;
+	return cgroup_any(cg) ? cgroup_join_open(cg, true, fds, ret_n, e) : 0;
 }
 
 void machines__group_remove(struct cgroup *cg, int dirfd)

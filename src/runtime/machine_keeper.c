@@ -358,7 +358,8 @@ static void take_starter(struct keeper *k)
 {
 	if (keeper__client_add(k, k->from->starter) < 0)
 		return;
-	k->clients->source.ready(k->clients, EPOLLIN);
+	if (k->clients)
+		k->clients->source.ready(k->clients, EPOLLIN);
 	if (k->clients)
 		keeper__send(k->clients, PROTO_STARTED, NULL, 0);
 }

@@ -208,8 +208,8 @@ static int restore(struct process *s, const struct machine_events *ev, struct er
 {
 	struct machines_launch *l = s->p->launch;
 	struct machine_restore r = {
-		.state.fd = TAKE_FD(l->state_fd),
-		.mem.fd = TAKE_FD(l->mem_fd),
+		.state = { .fd = l->state_fd },
+		.mem = { .fd = l->mem_fd },
 		.uffd_sock = -1,
 		.track_dirty = l->config->track_dirty,
 		.resume = true,
@@ -222,6 +222,7 @@ static int restore(struct process *s, const struct machine_events *ev, struct er
 		.arg = l->config,
 	};
 
+	l->state_fd = l->mem_fd = -1;
 	return machine_restore(&s->m, &r, &s->loop, ev, e);
 }
 

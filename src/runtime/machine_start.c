@@ -188,7 +188,7 @@ static pid_t spawn_machine(struct starting *st, struct cgroup *cg, struct pipes 
 
 	if (r < 0)
 		return r;
-	pid = ns_fork();
+	pid = ns_clone(0, cgroup_v2_fd(cg), NULL); /* to be born there is free, to move there takes 14 ms */
 	if (pid == 0)
 		become_machine(st, p, join, n_join);
 	for (size_t i = 0; i < n_join; i++)
