@@ -14,7 +14,8 @@ extern const struct cmd cmd_attach, cmd_build, cmd_commit, cmd_container_prune, 
 	cmd_wait;
 extern const struct cmd cmd_firecracker, cmd_jailer;
 extern const struct cmd cmd_vm_console, cmd_vm_create, cmd_vm_inspect, cmd_vm_kill, cmd_vm_logs, cmd_vm_pause,
-	cmd_vm_ps, cmd_vm_restore, cmd_vm_resume, cmd_vm_rm, cmd_vm_snapshot, cmd_vm_start, cmd_vm_stop, cmd_vm_wait;
+	cmd_vm_ps, cmd_vm_restore, cmd_vm_resume, cmd_vm_rm, cmd_vm_snapshot, cmd_vm_start, cmd_vm_stop,
+	cmd_vm_wait;
 
 extern const struct cmd cmd_disk_check, cmd_disk_commit, cmd_disk_compare, cmd_disk_convert, cmd_disk_create,
 	cmd_disk_info, cmd_disk_io, cmd_disk_map, cmd_disk_rebase, cmd_disk_resize, cmd_disk_snapshot;

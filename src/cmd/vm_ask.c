@@ -163,7 +163,7 @@ static int wait_main(void *o, int argc, char **argv, struct err *e)
 	for (int i = 0; i < argc && ms; i++) {
 		struct err one = { 0 };
 		char id[65];
-		int code;
+		int code = 0;
 
 		r = vm_id(ms, argv[i], id, &one);
 		if (r == 0)
