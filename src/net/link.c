@@ -16,6 +16,11 @@ int link_send(struct link *l, const struct iovec *iov, unsigned n)
 	return l->ops->send(l, iov, n);
 }
 
+int link_flush(struct link *l)
+{
+	return l->ops->flush ? l->ops->flush(l) : 0;
+}
+
 long link_recv(struct link *l, const struct iovec *iov, unsigned n)
 {
 	if (n > LINK_IOV_MAX || link_iov_bytes(iov, n) < LINK_HDR_BYTES + LINK_ETH_BYTES)

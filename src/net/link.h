@@ -34,6 +34,8 @@ struct link_ops {
 	const char *name; /* "tap", "user", "switch" */
 	/* send() - one frame to the far end. Return: 0 taken or dropped; -EAGAIN: later, ready() tells. */
 	int (*send)(struct link *l, const struct iovec *iov, unsigned n);
+	/* flush() - what send() held back. Return: 0; -EAGAIN: later, ready() tells. NULL: it holds nothing back. */
+	int (*flush)(struct link *l);
 	/* recv() - one frame from the far end into @iov. Return: bytes with the header; -EAGAIN none; -EMSGSIZE it did not fit: dropped. */
 	long (*recv)(struct link *l, const struct iovec *iov, unsigned n);
 	/* offloads() - what the guest negotiated: TUN_F_x bits the guest takes. */
@@ -70,6 +72,9 @@ int link_open_switch(struct link **ret_l, struct loop *loop, const char *path, s
 /* link_send(), link_recv() - as the ops; a frame shorter than its headers or longer than LINK_FRAME_MAX, or in more than
  * LINK_IOV_MAX pieces, is dropped. Room for less than the headers, or in too many pieces: -ENOBUFS, and nothing is lost. */
 int link_send(struct link *l, const struct iovec *iov, unsigned n);
+/* link_flush() - after the last of several link_send(): until then a link may hold small frames back, to send them together.
+ * Return: 0; -EAGAIN as link_send(): to be called again, nothing is lost. */
+int link_flush(struct link *l);
 long link_recv(struct link *l, const struct iovec *iov, unsigned n);
 /* link_offloads() - what the guest takes from now on; until it is called, nothing. */
 int link_offloads(struct link *l, unsigned tun_f);

@@ -15,7 +15,10 @@
  * it listened: in a later user namespace both are translated alike.
  *
  * A message is one frame with its virtio_net_hdr: a long TCP segment passes unsplit. The receiver knows what its guest takes
- * and undoes the rest (gso.c). The header is another guest's, and is checked there.
+ * and undoes the rest (gso.c). The header is another guest's, and is checked there. Small frames to one peer that are sent
+ * together go as one message, a bundle: BUNDLE_MARK and a zero byte, then for each frame two bytes with its length, and the frame with
+ * its header. No header begins with BUNDLE_MARK. A message costs more than a microsecond on either side, a frame in a bundle two short
+ * copies (measured: see docs/network.md). What is held back for a bundle leaves with link_flush() at the latest.
  *
  * Learning: the source address of what a peer sends is looked for there from then on, for MAC_AGE_NS; a new address takes the
  * place of the one in its bucket that was not heard of for longest. What is not known, and groups, go to all.
@@ -51,6 +54,10 @@ enum {
 	SOCKET_BYTES = 1 << 20, /* asked for each connection; the kernel gives what it allows */
 	LOCK_TRIES = 500,       /* 10 ms each */
 	HEAD_BYTES = LINK_HDR_BYTES + LINK_ETH_BYTES,
+	BUNDLE_MARK = 0x80,      /* a bit of virtio_net_hdr's flags that means nothing */
+	BUNDLE_HEAD_BYTES = 2,   /* of the bundle */
+	BUNDLE_LEN_BYTES = 2,    /* before each frame */
+	BUNDLE_FRAME_MAX = 2048, /* longer ones go alone: copying them would cost more than it saves */
 };
 
 #define MAC_AGE_NS (300 * NSEC_PER_SEC)
@@ -70,6 +77,12 @@ struct mac {
 	nsec_t heard; /* 0: empty */
 };
 
+struct bundle { /* of small frames to one peer, not sent yet */
+	unsigned peer, n;
+	size_t len; /* with its head */
+	uint8_t bytes[LINK_FRAME_MAX];
+};
+
 struct sw {
 	struct link link;
 	struct loop *loop; /* borrowed */
@@ -80,7 +93,11 @@ struct sw {
 	unsigned tun_f; /* what the guest takes */
 	unsigned turn;  /* peer to be read next */
 	struct gso_cut cut;
-	bool cutting; /* @bounce holds a frame of which parts are to come */
+	bool cutting;                 /* @bounce holds a frame of which parts are to come */
+	bool bundles;                 /* the last message was a bundle: the next is likely to be one */
+	unsigned bundle_peer;         /* who sent it */
+	size_t bundle_at, bundle_end; /* frames of a received bundle in @bounce that are to come */
+	struct bundle out;
 	struct peer peer[PEERS_MAX];
 	struct mac mac[MAC_BUCKETS][MAC_WAYS];
 	uint8_t bounce[LINK_FRAME_MAX];
@@ -151,6 +168,10 @@ static void peer_drop(struct sw *s, unsigned i)
 	s->peer[i].full_since = 0;
 	s->peer[i].readable = false;
 	forget(s, i);
+	if (s->out.peer == i && s->out.n > 0) {
+		s->link.n_dropped += s->out.n;
+		s->out.n = 0;
+	}
 }
 
 static void peer_ready(void *arg, uint32_t events)
@@ -206,8 +227,8 @@ static void on_member(void *arg, uint32_t events)
 
 /* --- frames ------------------------------------------------------------------------------------------------- */
 
-/* post() - one frame to one peer. Return: 0 sent or dropped; -EAGAIN it is full, and not for long. */
-static int post(struct sw *s, unsigned i, const struct iovec *iov, unsigned n, bool may_wait)
+/* post() - one message of @frames to one peer. Return: 0 sent or dropped; -EAGAIN it is full, and not for long. */
+static int post(struct sw *s, unsigned i, const struct iovec *iov, unsigned n, unsigned frames, bool may_wait)
 {
 	struct peer *p = &s->peer[i];
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n };
@@ -220,7 +241,7 @@ static int post(struct sw *s, unsigned i, const struct iovec *iov, unsigned n, b
 	if (r != -EAGAIN) {
 		if (r != -EMSGSIZE && r != -ENOBUFS && r != -ENOMEM)
 			peer_drop(s, i);
-		s->link.n_dropped++;
+		s->link.n_dropped += frames;
 		return 0;
 	}
 	if (p->full_since == 0)
@@ -230,31 +251,97 @@ static int post(struct sw *s, unsigned i, const struct iovec *iov, unsigned n, b
 			loop_timer_set(s->loop, &s->stall, STALL_NS);
 		return -EAGAIN;
 	}
-	s->link.n_dropped++;
+	s->link.n_dropped += frames;
 	return 0;
+}
+
+static int sw_flush(struct link *l)
+{
+	struct sw *s = (struct sw *)l;
+	struct iovec all = { s->out.bytes, s->out.len };
+	const size_t skip = BUNDLE_HEAD_BYTES + BUNDLE_LEN_BYTES;
+	unsigned n = s->out.n;
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (n == 1)
+		all = (struct iovec){ s->out.bytes + skip, s->out.len - skip };
+	r = post(s, s->out.peer, &all, 1, n, true);
+	if (r == 0)
+		s->out.n = 0;
+	return r;
+}
+
+/* hold_back() - a small frame, for the bundle that goes to @peer. Return: 0; -EAGAIN it is full, and the peer too. */
+static int hold_back(struct sw *s, unsigned peer, const struct iovec *iov, unsigned n, size_t len)
+{
+	struct bundle *b = &s->out;
+	uint16_t l = (uint16_t)len;
+
+	if (b->n > 0 && (b->peer != peer || b->len + BUNDLE_LEN_BYTES + len > sizeof(b->bytes))) {
+		int r = sw_flush(&s->link);
+
+		if (r < 0)
+			return r;
+	}
+	if (b->n == 0) {
+		b->peer = peer;
+		b->bytes[0] = BUNDLE_MARK;
+		b->bytes[1] = 0;
+		b->len = BUNDLE_HEAD_BYTES;
+	}
+	memcpy(b->bytes + b->len, &l, sizeof(l));
+	link_iov_copy(b->bytes + b->len + BUNDLE_LEN_BYTES, len, iov, n, 0);
+	b->bytes[b->len + BUNDLE_LEN_BYTES] &=
+		(uint8_t)~BUNDLE_MARK; /* alone it must not look like a bundle */
+	b->len += BUNDLE_LEN_BYTES + len;
+	b->n++;
+	return 0;
+}
+
+/* looks_like_bundle() - no driver sets such flags, and the receiver would take the frame for a bundle. Not a defence: a guest may set
+ * them later, and then sends a bundle of its own making, which the receiver reads as any peer's. */
+static bool looks_like_bundle(const struct iovec *iov, unsigned n)
+{
+	uint8_t flags = 0;
+
+	link_iov_copy(&flags, 1, iov, n, 0);
+	return flags & BUNDLE_MARK;
 }
 
 static int sw_send(struct link *l, const struct iovec *iov, unsigned n)
 {
 	struct sw *s = (struct sw *)l;
+	size_t len = link_iov_bytes(iov, n);
 	uint8_t dst[6];
-	int to;
+	int to, r;
 
+	if (looks_like_bundle(iov, n)) {
+		l->n_dropped++;
+		return 0;
+	}
 	link_iov_copy(dst, sizeof(dst), iov, n, LINK_HDR_BYTES);
 	to = look_up(s, dst);
-	if (to >= 0 && s->peer[to].fd >= 0)
-		return post(s, (unsigned)to, iov, n, true);
+	if (to >= 0 && s->peer[to].fd < 0)
+		to = -1;
+	if (to >= 0 && len <= BUNDLE_FRAME_MAX)
+		return hold_back(s, (unsigned)to, iov, n, len);
+	r = sw_flush(l); /* those before it */
+	if (r < 0)
+		return r;
+	if (to >= 0)
+		return post(s, (unsigned)to, iov, n, 1, true);
 	for (unsigned i = 0; i < PEERS_MAX; i++)
 		if (s->peer[i].fd >= 0)
-			post(s, i, iov, n, false);
+			post(s, i, iov, n, 1, false);
 	return 0;
 }
 
-/* read_peer() - a frame, its first HEAD_BYTES into @head, the rest behind them into @iov. Return: all bytes; -EAGAIN; -EMSGSIZE. */
-static long read_peer(struct sw *s, unsigned i, uint8_t *head, const struct iovec *iov, unsigned n)
+/* read_peer() - a message, into @iov. Return: all bytes; -EAGAIN; -EMSGSIZE. */
+static long read_peer(struct sw *s, unsigned i, struct iovec *iov, unsigned n)
 {
-	struct iovec v[LINK_IOV_MAX + 1] = { { head, HEAD_BYTES } };
-	struct msghdr msg = { .msg_iov = v, .msg_iovlen = 1 + link_iov_skip(v + 1, iov, n, HEAD_BYTES) };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
 	long r = SYS3(SYS_recvmsg, s->peer[i].fd, &msg, MSG_DONTWAIT);
 
 	if (r == -EAGAIN || r == -EINTR) {
@@ -269,54 +356,7 @@ static long read_peer(struct sw *s, unsigned i, uint8_t *head, const struct iove
 		s->link.n_dropped++;
 		return -EMSGSIZE;
 	}
-	learn(s, head + LINK_HDR_BYTES + 6, i);
 	return r;
-}
-
-/* take_whole() - straight into the guest's memory: it takes whatever offload there is. */
-static long take_whole(struct sw *s, unsigned i, const struct iovec *iov, unsigned n)
-{
-	uint8_t head[HEAD_BYTES];
-	struct gso_need need;
-	long r = read_peer(s, i, head, iov, n);
-
-	if (r < 0)
-		return r;
-	if (gso_check(&need, head, (size_t)r - LINK_HDR_BYTES) < 0 || need.tun_f & ~s->tun_f) {
-		s->link.n_dropped++;
-		return -EMSGSIZE;
-	}
-	link_iov_fill(iov, n, 0, head, HEAD_BYTES);
-	return r;
-}
-
-/* take_cut() - into our memory, and from there in pieces. */
-static long take_cut(struct sw *s, unsigned i, const struct iovec *iov, unsigned n)
-{
-	struct iovec own = { s->bounce, sizeof(s->bounce) };
-	struct gso_need need;
-	uint8_t *eth = s->bounce + LINK_HDR_BYTES;
-	size_t len;
-	long r = read_peer(s, i, s->bounce, &own, 1);
-
-	if (r < 0)
-		return r;
-	len = (size_t)r - LINK_HDR_BYTES;
-	if (gso_check(&need, s->bounce, len) < 0)
-		goto drop;
-	if (!(need.tun_f & ~s->tun_f)) {
-		if ((size_t)r > link_iov_bytes(iov, n))
-			goto drop;
-		link_iov_fill(iov, n, 0, s->bounce, (size_t)r);
-		return r;
-	}
-	if (gso_cut_start(&s->cut, &need, eth, len) < 0)
-		goto drop;
-	s->cutting = true;
-	return 0;
-drop:
-	s->link.n_dropped++;
-	return -EMSGSIZE;
 }
 
 static long next_cut(struct sw *s, const struct iovec *iov, unsigned n)
@@ -329,6 +369,102 @@ static long next_cut(struct sw *s, const struct iovec *iov, unsigned n)
 	return r;
 }
 
+/* take_own() - a frame in @bounce: to the guest, in pieces when it takes no other. Return: as recv() */
+static long take_own(struct sw *s, unsigned i, uint8_t *frame, size_t len, const struct iovec *iov,
+		     unsigned n)
+{
+	struct gso_need need;
+
+	learn(s, frame + LINK_HDR_BYTES + 6, i);
+	if (gso_check(&need, frame, len - LINK_HDR_BYTES) < 0)
+		goto drop;
+	if (!(need.tun_f & ~s->tun_f)) {
+		if (link_iov_fill(iov, n, 0, frame, len) < len)
+			goto drop;
+		return (long)len;
+	}
+	if (gso_cut_start(&s->cut, &need, frame + LINK_HDR_BYTES, len - LINK_HDR_BYTES) < 0)
+		goto drop;
+	s->cutting = true;
+	return next_cut(s, iov, n);
+drop:
+	s->link.n_dropped++;
+	return -EMSGSIZE;
+}
+
+/* next_of_bundle() - its lengths are a peer's word: what does not fit is the end of it. */
+static long next_of_bundle(struct sw *s, const struct iovec *iov, unsigned n)
+{
+	uint8_t *at = s->bounce + s->bundle_at;
+	size_t left = s->bundle_end - s->bundle_at;
+	uint16_t len = 0;
+
+	if (left >= BUNDLE_LEN_BYTES)
+		memcpy(&len, at, sizeof(len));
+	if (len < HEAD_BYTES || len > left - BUNDLE_LEN_BYTES) {
+		s->bundle_at = s->bundle_end = 0;
+		s->link.n_dropped++;
+		return -EMSGSIZE;
+	}
+	s->bundle_at += BUNDLE_LEN_BYTES + len;
+	return take_own(s, s->bundle_peer, at + BUNDLE_LEN_BYTES, len, iov, n);
+}
+
+/* take_message() - the @len bytes in @bounce. */
+static long take_message(struct sw *s, unsigned i, size_t len, const struct iovec *iov, unsigned n)
+{
+	s->bundles = s->bounce[0] & BUNDLE_MARK;
+	if (!s->bundles)
+		return take_own(s, i, s->bounce, len, iov, n);
+	s->bundle_peer = i;
+	s->bundle_at = BUNDLE_HEAD_BYTES;
+	s->bundle_end = len;
+	return next_of_bundle(s, iov, n);
+}
+
+/*
+ * take_direct() - straight into the guest's memory, which takes whatever offload there is; but for the headers, which must not
+ * change once they were checked, and for what is longer than the guest's buffers: a bundle may be, and is put together again.
+ */
+static long take_direct(struct sw *s, unsigned i, const struct iovec *iov, unsigned n)
+{
+	struct iovec v[LINK_IOV_MAX + 2];
+	uint8_t head[HEAD_BYTES];
+	size_t room = link_iov_bytes(iov, n);
+	struct gso_need need;
+	unsigned k;
+	long r;
+
+	v[0] = (struct iovec){ head, HEAD_BYTES };
+	k = 1 + link_iov_skip(v + 1, iov, n, HEAD_BYTES);
+	if (room < sizeof(s->bounce))
+		v[k++] = (struct iovec){ s->bounce + room, sizeof(s->bounce) - room };
+	r = read_peer(s, i, v, k);
+	if (r < 0)
+		return r;
+	if (head[0] & BUNDLE_MARK) {
+		memcpy(s->bounce, head, HEAD_BYTES);
+		link_iov_copy(s->bounce + HEAD_BYTES, (size_t)r - HEAD_BYTES, iov, n, HEAD_BYTES);
+		return take_message(s, i, (size_t)r, iov, n);
+	}
+	learn(s, head + LINK_HDR_BYTES + 6, i);
+	if ((size_t)r > room || gso_check(&need, head, (size_t)r - LINK_HDR_BYTES) < 0 ||
+	    need.tun_f & ~s->tun_f) {
+		s->link.n_dropped++;
+		return -EMSGSIZE;
+	}
+	link_iov_fill(iov, n, 0, head, HEAD_BYTES);
+	return r;
+}
+
+/* take_bounced() - into our memory, and from there on. */
+static long take_bounced(struct sw *s, unsigned i, const struct iovec *iov, unsigned n)
+{
+	long r = read_peer(s, i, &(struct iovec){ s->bounce, sizeof(s->bounce) }, 1);
+
+	return r < 0 ? r : take_message(s, i, (size_t)r, iov, n);
+}
+
 static long sw_recv(struct link *l, const struct iovec *iov, unsigned n)
 {
 	const unsigned all = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
@@ -337,16 +473,19 @@ static long sw_recv(struct link *l, const struct iovec *iov, unsigned n)
 
 	if (s->cutting)
 		return next_cut(s, iov, n);
+	if (s->bundle_at < s->bundle_end)
+		return next_of_bundle(s, iov, n);
 	for (unsigned i = 0; i < PEERS_MAX; i++) {
 		unsigned at = (s->turn + i) % PEERS_MAX;
 
 		if (s->peer[at].fd < 0 || !s->peer[at].readable)
 			continue;
-		r = (s->tun_f & all) == all ? take_whole(s, at, iov, n) : take_cut(s, at, iov, n);
+		r = (s->tun_f & all) == all && !s->bundles ? take_direct(s, at, iov, n) :
+							     take_bounced(s, at, iov, n);
 		if (r == -EAGAIN)
 			continue;
 		s->turn = at + 1; /* the others first, the next time */
-		return r == 0 ? next_cut(s, iov, n) : r;
+		return r;
 	}
 	return -EAGAIN;
 }
@@ -381,6 +520,7 @@ static void sw_free(struct link *l)
 static const struct link_ops sw_ops = {
 	.name = "switch",
 	.send = sw_send,
+	.flush = sw_flush,
 	.recv = sw_recv,
 	.offloads = sw_offloads,
 	.free = sw_free,

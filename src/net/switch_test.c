@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "net/inet.h"
 #include "net/link.h"
 #include "sys/file.h"
+#include "sys/sock.h"
 
 enum { MEMBERS = 3, ALL_OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN };
 
@@ -85,8 +87,8 @@ static void world_down(struct world *w)
 	assert_int_equal(file_remove_tree(AT_FDCWD, w->top, NULL), 0);
 }
 
-/* send_from() - a frame of @len payload bytes; address 0xff is everybody's. */
-static int send_from(struct world *w, int from, int to, uint8_t mark, size_t len)
+/* hand_over() - a frame of @len payload bytes; address 0xff is everybody's. */
+static int hand_over(struct world *w, int from, int to, uint8_t mark, size_t len)
 {
 	static uint8_t f[LINK_FRAME_MAX];
 	struct iovec iov = { f, LINK_HDR_BYTES + LINK_ETH_BYTES + len };
@@ -99,6 +101,14 @@ static int send_from(struct world *w, int from, int to, uint8_t mark, size_t len
 	f[23] = (uint8_t)from;
 	memset(f + 26, mark, len);
 	return link_send(w->m[from], &iov, 1);
+}
+
+/* send_from() - at once. */
+static int send_from(struct world *w, int from, int to, uint8_t mark, size_t len)
+{
+	int r = hand_over(w, from, to, mark, len);
+
+	return r < 0 ? r : link_flush(w->m[from]);
 }
 
 static long recv_at(struct world *w, int at)
@@ -332,6 +342,120 @@ static void test_switch_waits_for_a_slow_member_but_not_for_ever(void **state)
 	world_down(&w);
 }
 
+static void test_switch_small_frames_sent_together_arrive_in_order(void **state)
+{
+	/* to whom, how long: bundles end where another's begin, where a long frame comes, and when they are full */
+	static const struct {
+		int to;
+		size_t len;
+	} frame[] = { { 1, 0 },  { 1, 1 },  { 1, 1500 }, { 1, 2022 },  { 1, 2023 }, { 1, 60000 }, { 1, 50 },
+		      { 2, 60 }, { 2, 61 }, { 1, 62 },   { 0xff, 63 }, { 1, 64 },   { 2, 65 } };
+	struct world w;
+
+	(void)state;
+	world_up(&w, 3);
+	send_from(&w, 1, 0xff, 1, 50);
+	send_from(&w, 2, 0xff, 1, 50);
+	turn(&w, 5);
+	assert_int_equal(recv_at(&w, 0), 76); /* learned where both are */
+	assert_int_equal(recv_at(&w, 0), 76);
+	for (int offloads = 0; offloads < 2; offloads++) {
+		for (int k = 1; k < 3; k++) {
+			while (recv_at(&w, k) > 0)
+				;
+			assert_int_equal(link_offloads(w.m[k], offloads ? TUN_F_CSUM | TUN_F_TSO4 |
+										  TUN_F_TSO6 | TUN_F_TSO_ECN :
+									  0),
+					 0);
+		}
+		for (size_t i = 0; i < sizeof(frame) / sizeof(*frame); i++)
+			assert_int_equal(hand_over(&w, 0, frame[i].to, (uint8_t)i, frame[i].len), 0);
+		assert_int_equal(link_flush(w.m[0]), 0);
+		turn(&w, 5);
+		for (int k = 1; k < 3; k++) {
+			for (size_t i = 0; i < sizeof(frame) / sizeof(*frame); i++) {
+				if (frame[i].to != 0xff && frame[i].to != k)
+					continue;
+				assert_int_equal(recv_at(&w, k), 26 + frame[i].len);
+				if (frame[i].len > 0)
+					assert_int_equal(got[26 + frame[i].len - 1], i);
+			}
+			assert_int_equal(recv_at(&w, k), -EAGAIN);
+			assert_int_equal(w.m[k]->n_dropped, 0);
+		}
+	}
+	/* more than one message takes */
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(hand_over(&w, 0, 1, (uint8_t)i, 1500), 0);
+	assert_int_equal(link_flush(w.m[0]), 0);
+	turn(&w, 5);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(recv_at(&w, 1), 1526);
+		assert_int_equal(got[26 + 1499], i);
+	}
+	assert_int_equal(w.m[0]->n_dropped, 0);
+	world_down(&w);
+}
+
+/* stranger() - a connection of our own to the only member. */
+static int stranger(struct world *w)
+{
+	DIR *d = opendir(w->dir);
+	struct dirent *n;
+	int fd = -1;
+
+	assert_non_null(d);
+	while (fd < 0 && (n = readdir(d)))
+		if (strncmp(n->d_name, "m-", 2) == 0)
+			fd = sock_connect_at(dirfd(d), n->d_name, SOCK_SEQPACKET);
+	closedir(d);
+	assert_true(fd >= 0);
+	turn(w, 5);
+	return fd;
+}
+
+static void test_switch_drops_bundles_that_lie(void **state)
+{
+	/* lengths of frames, ended by 0; -1: what is there is shorter than that one */
+	static const struct {
+		int len[4];
+		int good, bad;
+	} bundle[] = {
+		{ { 26, 60, 0 }, 2, 0 }, { { 26, 25, 60, 0 }, 1, 1 }, { { 60, -1, 0 }, 1, 1 },
+		{ { -1, 0 }, 0, 1 },     { { 2000, 26, 0 }, 2, 0 },
+	};
+	struct world w;
+	int fd;
+
+	(void)state;
+	world_up(&w, 1);
+	fd = stranger(&w);
+	for (size_t i = 0; i < sizeof(bundle) / sizeof(*bundle); i++) {
+		uint8_t m[8192] = { 0x80 };
+		uint64_t before = w.m[0]->n_dropped;
+		size_t at = 2;
+
+		for (const int *l = bundle[i].len; *l; l++) {
+			uint16_t len = *l < 0 ? 100 : (uint16_t)*l;
+
+			memcpy(m + at, &len, sizeof(len));
+			at += 2 + (*l < 0 ? 90 : (size_t)len);
+		}
+		for (int trail = 0; trail < 2; trail++) { /* half a length at the end is a lie too */
+			assert_int_equal(send(fd, m, at + (size_t)trail, 0), at + (size_t)trail);
+			turn(&w, 5);
+			for (int k = 0; k < bundle[i].good; k++)
+				assert_int_equal(recv_at(&w, 0), bundle[i].len[k]);
+			for (int k = 0; k < bundle[i].bad || (trail && k == 0); k++)
+				assert_int_equal(recv_at(&w, 0), -EMSGSIZE);
+			assert_int_equal(recv_at(&w, 0), -EAGAIN);
+		}
+		assert_int_equal(w.m[0]->n_dropped - before, 2 * bundle[i].bad + !bundle[i].bad);
+	}
+	close(fd);
+	world_down(&w);
+}
+
 /* --- several processes -------------------------------------------------------------------------------------- */
 
 enum { CHILDREN = 6 };
@@ -402,8 +526,9 @@ static void test_switch_throughput_is_printed(void **state)
 		int n = 0;
 
 		while (time_now_ns(CLOCK_MONOTONIC) - start < 200 * NSEC_PER_MSEC) {
-			for (int i = 0; i < 8 && send_from(&w, 0, 1, 1, sizes[k]) == 0; i++)
+			for (int i = 0; i < 8 && hand_over(&w, 0, 1, 1, sizes[k]) == 0; i++)
 				;
+			link_flush(w.m[0]);
 			turn(&w, 20);
 			while (recv_at(&w, 1) > 0)
 				n++;
@@ -425,6 +550,8 @@ int main(void)
 		cmocka_unit_test(test_switch_passes_offloads_to_who_takes_them_and_cuts_for_the_others),
 		cmocka_unit_test(test_switch_drops_headers_that_lie),
 		cmocka_unit_test(test_switch_waits_for_a_slow_member_but_not_for_ever),
+		cmocka_unit_test(test_switch_small_frames_sent_together_arrive_in_order),
+		cmocka_unit_test(test_switch_drops_bundles_that_lie),
 		cmocka_unit_test(test_switch_connects_all_who_join_at_once),
 		cmocka_unit_test(test_switch_throughput_is_printed),
 	};

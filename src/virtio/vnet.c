@@ -363,6 +363,14 @@ static int tx_one(struct vnet *v)
 	return 0;
 }
 
+/* tx_end() - what was sent leaves, and the guest hears that it may send more. */
+static void tx_end(struct vnet *v)
+{
+	if (link_flush(v->link) == -EAGAIN)
+		v->tx_stalled = true;
+	vdev_notify(&v->d, TX);
+}
+
 static int tx_serve(struct vnet *v)
 {
 	struct vq *q = &v->d.vq[TX];
@@ -377,7 +385,7 @@ static int tx_serve(struct vnet *v)
 		while (n < BUDGET && (r = vq_pop(q, &v->chain)) > 0) {
 			if (tx_one(v) < 0) {
 				vq_undo(q, &v->chain);
-				vdev_notify(&v->d, TX);
+				tx_end(v);
 				return 0; /* quiet: what comes meanwhile is seen when we go on */
 			}
 			v->chain.written = 0;
@@ -391,7 +399,7 @@ static int tx_serve(struct vnet *v)
 			break;
 		}
 	} while (r == 0 && vq_wake(q));
-	vdev_notify(&v->d, TX);
+	tx_end(v);
 	return n >= BUDGET || r >= 0 ? 0 : r;
 }
 
