@@ -2,7 +2,10 @@
 #include "blk/blk_testing.h"
 
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "sys/cachestat.h"
 
 enum { DISK_BYTES = 4 << 20, RAW_STEPS = 600 };
 
@@ -101,10 +104,9 @@ static void test_half_a_sector_at_the_end_is_not_shown(void **state)
 	blk_close(b);
 }
 
-static void random_steps(struct blk_options o)
+static void random_steps_on(struct blk *b)
 {
 	struct testing_model m = { calloc(1, DISK_BYTES), DISK_BYTES };
-	struct blk *b = raw(raw_file(DISK_BYTES), o);
 
 	for (int i = 0; i < RAW_STEPS; i++)
 		testing_step(&m, b);
@@ -116,6 +118,11 @@ static void random_steps(struct blk_options o)
 	testing_check(&m, b);
 	blk_close(b);
 	free(m.bytes);
+}
+
+static void random_steps(struct blk_options o)
+{
+	random_steps_on(raw(raw_file(DISK_BYTES), o));
 }
 
 static void test_raw_holds_what_was_written_blocking(void **state)
@@ -157,6 +164,149 @@ static void test_a_file_in_memory_needs_no_ring(void **state)
 		blk_open(&b, raw_file(512), &(struct blk_options){ .format = "raw", .async = true }, NULL),
 		0);
 	assert_int_equal(blk_event_fd(b), -1);
+	blk_close(b);
+}
+
+/* --- files in memory, as machines use them ------------------------------------------------------------------- */
+
+static unsigned n_rw;
+
+static long counting_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	n_rw += nr == SYS_preadv || nr == SYS_pwritev;
+	return sys_call_real(nr, a, b, c, d, e, f);
+}
+
+/* in_memory() - a disk on @fd, and how many of its bytes to read and write took a system call since: n_rw */
+static struct blk *in_memory(int fd, bool readonly)
+{
+	struct err e = { 0 };
+	struct blk *b = NULL;
+
+	if (blk_open(&b, fd, &(struct blk_options){ .format = "raw", .async = true, .readonly = readonly },
+		     &e) < 0)
+		fail_msg("%s", e.text);
+	n_rw = 0;
+	sys_call = counting_call;
+	return b;
+}
+
+static uint64_t blocks(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return (uint64_t)st.st_blocks;
+}
+
+static bool kernel_tells_what_is_there(void)
+{
+	struct sys_cachestat_range range = { 0, 4096 };
+	struct sys_cachestat stat;
+	int fd = raw_file(4096);
+	bool tells = syscall(SYS_cachestat, fd, &range, &stat, 0) == 0;
+
+	close(fd);
+	return tells;
+}
+
+static void test_a_file_in_memory_holds_what_was_written(void **state)
+{
+	(void)state;
+	random_steps_on(in_memory(raw_file(DISK_BYTES), false));
+}
+
+static void test_what_a_file_in_memory_has_is_copied_without_a_call(void **state)
+{
+	static uint8_t buf[3 * 4096], byte;
+	int fd = raw_file(1 << 20);
+	struct blk *b = in_memory(fd, false);
+
+	(void)state;
+	if (!kernel_tells_what_is_there()) {
+		blk_close(b);
+		skip(); /* a kernel before 6.5 */
+	}
+	memset(buf, 0x5a, sizeof(buf));
+	assert_int_equal(blk_pwrite(b, buf, sizeof(buf), 8192), 0);
+	assert_int_equal(n_rw, 1); /* it was not there before */
+	assert_int_equal(blk_pwrite(b, "x", 1, 10000), 0);
+	memset(buf, 0, sizeof(buf));
+	assert_int_equal(blk_pread(b, buf, sizeof(buf), 8192), 0);
+	assert_int_equal(n_rw, 1);
+	assert_int_equal(buf[10000 - 8192], 'x');
+	assert_int_equal(buf[10001 - 8192], 0x5a);
+	assert_int_equal(pread(fd, &byte, 1, 10000), 1); /* others see it */
+	assert_int_equal(byte, 'x');
+	assert_int_equal(pwrite(fd, "y", 1, 100000), 1); /* and what they write is seen */
+	assert_int_equal(blk_pread(b, &byte, 1, 100000), 0);
+	assert_int_equal(byte, 'y');
+	assert_int_equal(n_rw, 1);
+	assert_int_equal(blk_discard(b, 8192, 4096), 0);
+	assert_int_equal(blk_pread(b, buf, sizeof(buf), 8192), 0);
+	assert_int_equal(n_rw, 2);
+	assert_int_equal(buf[10000 - 8192], 0);
+	blk_close(b);
+}
+
+static void test_reading_holes_of_a_file_in_memory_fills_none(void **state)
+{
+	static uint8_t buf[1 << 20], zero[1 << 20];
+	int fd = raw_file(1 << 20);
+	struct blk *b = in_memory(fd, false);
+	uint64_t one;
+
+	(void)state;
+	assert_int_equal(blk_pwrite(b, "a", 1, 4096), 0);
+	one = blocks(fd);
+	for (size_t len = 512; len <= sizeof(buf); len *= 2)
+		assert_int_equal(blk_pread(b, buf, len, 0), 0);
+	assert_int_equal(blocks(fd), one);
+	assert_int_equal(buf[4096], 'a');
+	assert_int_equal(blk_zeroes(b, 0, 8192, true), 0);
+	assert_int_equal(blk_pread(b, buf, sizeof(buf), 0), 0);
+	assert_int_equal(blocks(fd), 0);
+	assert_memory_equal(buf, zero, sizeof(buf));
+	blk_close(b);
+}
+
+static void test_a_file_in_memory_may_be_cut_short_by_others(void **state)
+{
+	static uint8_t buf[4 * 4096];
+	int fd = raw_file(8 * 4096);
+	struct blk *b = in_memory(fd, false);
+
+	(void)state;
+	memset(buf, 1, sizeof(buf));
+	assert_int_equal(blk_pwrite(b, buf, sizeof(buf), 0), 0);
+	assert_int_equal(blk_pread(b, buf, sizeof(buf), 0), 0);
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	for (int i = 0; i < 2; i++) { /* the second time it is known */
+		memset(buf, 9, sizeof(buf));
+		assert_int_equal(blk_pread(b, buf, sizeof(buf), 0), 0);
+		assert_int_equal(buf[4095], 1);
+		assert_int_equal(buf[4096], 0);
+		assert_int_equal(buf[sizeof(buf) - 1], 0);
+	}
+	assert_int_equal(blk_pwrite(b, buf, sizeof(buf), 0), 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(blk_pwrite(b, buf, sizeof(buf), 0), 0);
+	assert_int_equal(pread(fd, buf, sizeof(buf), 0), sizeof(buf));
+	blk_close(b);
+}
+
+static void test_a_read_only_file_in_memory_is_read(void **state)
+{
+	int fd = raw_file(8192);
+	struct blk *b;
+	char byte = 0;
+
+	(void)state;
+	assert_int_equal(pwrite(fd, "z", 1, 5000), 1);
+	b = in_memory(fd, true);
+	assert_int_equal(blk_pread(b, &byte, 1, 5000), 0);
+	assert_int_equal(byte, 'z');
+	assert_int_equal(blk_pwrite(b, "q", 1, 5000), -EROFS);
 	blk_close(b);
 }
 
@@ -309,6 +459,11 @@ int main(void)
 		cmocka_unit_test(test_raw_holds_what_was_written_through_a_ring),
 		cmocka_unit_test_teardown(test_without_io_uring_requests_complete_at_once, teardown),
 		cmocka_unit_test(test_a_file_in_memory_needs_no_ring),
+		cmocka_unit_test_teardown(test_a_file_in_memory_holds_what_was_written, teardown),
+		cmocka_unit_test_teardown(test_what_a_file_in_memory_has_is_copied_without_a_call, teardown),
+		cmocka_unit_test_teardown(test_reading_holes_of_a_file_in_memory_fills_none, teardown),
+		cmocka_unit_test_teardown(test_a_file_in_memory_may_be_cut_short_by_others, teardown),
+		cmocka_unit_test_teardown(test_a_read_only_file_in_memory_is_read, teardown),
 		cmocka_unit_test(test_too_many_requests_at_once_must_wait),
 		cmocka_unit_test(test_a_bad_request_is_answered_not_started),
 		cmocka_unit_test(test_discard_gives_space_back_and_map_shows_holes),

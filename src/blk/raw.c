@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "blk/blk_internal.h"
+#include "blk/mapped.h"
 #include "sys/call.h"
 #include "sys/file.h"
 
@@ -17,13 +18,15 @@ enum { RAW_ALIGN = 4096 }; /* what O_DIRECT wants at most */
 struct raw {
 	struct blk blk;
 	bool direct;
-	int flags; /* of the open file */
+	int flags;             /* of the open file */
+	struct mapped *mapped; /* owned; NULL: by system calls */
 };
 
 static int raw_close(struct blk *b)
 {
 	struct raw *w = (struct raw *)b;
 
+	mapped_free(w->mapped);
 	fd_close(&b->fd);
 	free(w);
 	return 0;
@@ -66,6 +69,8 @@ static int raw_open(struct blk **ret_b, int fd, const struct blk_options *o, str
 		raw_close(&w->blk);
 		return r;
 	}
+	if (o->async && !o->ring && !o->direct && plain_is_memory(fd))
+		w->mapped = mapped_new(fd, size, o->readonly);
 	*ret_b = &w->blk;
 	return 0;
 }
@@ -98,6 +103,14 @@ static int raw_rw(struct blk *b, bool write, uint64_t offset, const struct iovec
 	struct raw *w = (struct raw *)b;
 	int r = -EINVAL;
 
+	if (w->mapped) {
+		if (mapped_rw(w->mapped, write, offset, iov, n_iov, len) == 0)
+			return 0;
+		r = plain_rw(b->fd, write, offset, iov, n_iov, len);
+		if (r == 0 && write)
+			mapped_filled(w->mapped, offset, len);
+		return r;
+	}
 	if (!w->direct || is_aligned(offset, iov, n_iov))
 		r = plain_rw(b->fd, write, offset, iov, n_iov, len);
 	/* Devices of larger sectors refuse what is aligned to 512. */
@@ -109,15 +122,27 @@ static int raw_flush(struct blk *b)
 	return b->no_sync ? 0 : plain_sync(b->fd);
 }
 
+/* forget() - the file is about to lose some of its pages */
+static void forget(struct blk *b, uint64_t offset, uint64_t len)
+{
+	struct raw *w = (struct raw *)b;
+
+	if (w->mapped)
+		mapped_forget(w->mapped, offset, len);
+}
+
 static int raw_discard(struct blk *b, uint64_t offset, uint64_t len)
 {
-	int r = plain_punch(b->fd, offset, len);
+	int r;
 
+	forget(b, offset, len);
+	r = plain_punch(b->fd, offset, len);
 	return r == -EOPNOTSUPP ? 0 : r; /* advice */
 }
 
 static int raw_zeroes(struct blk *b, uint64_t offset, uint64_t len, bool unmap)
 {
+	forget(b, offset, len);
 	return plain_zero(b->fd, offset, len, unmap);
 }
 
@@ -181,8 +206,11 @@ static void raw_done(void *b, struct blk_request *r, int result)
 
 static int raw_resize(struct blk *b, uint64_t size, struct err *e)
 {
-	int r = (int)SYS2(SYS_ftruncate, b->fd, size);
+	int r;
 
+	if (size < b->size)
+		forget(b, size, b->size - size);
+	r = (int)SYS2(SYS_ftruncate, b->fd, size);
 	if (r < 0)
 		return err_sys(e, -r, "resize");
 	b->size = size;
