@@ -1127,8 +1127,7 @@ def pieces():
             expect(f"{path}: start", status, 204)
             expect("state", v.ok(GET, "/")["state"], "Running")
         v.stop()
-        if os.path.exists(tmp("vs")):
-            os.unlink(tmp("vs"))
+        wait_for("no socket is left", lambda: not os.path.exists(tmp("vs")))
 
 
 def templates():
