@@ -14,11 +14,15 @@ V       ?= 0
 Q       := $(if $(filter 0,$(V)),@,)
 say      = $(if $(filter 0,$(V)),@printf '  %-7s %s\n' '$(1)' '$(2)',@:)
 
-FOLDERS := base sys fmt io mem blk net fs virtio engine engine/kvm store iso container vm runtime api cmd
+FOLDERS := base sys fmt io mem blk net fs virtio engine engine/kvm engine/bt engine/bt/space store iso container vm runtime api cmd
 SRC     := $(wildcard $(FOLDERS:%=src/%/*.c))
 TESTSRC := $(filter %_test.c,$(SRC))
 FUZZSRC := $(filter %_fuzz.c,$(SRC))
-LIBSRC  := $(filter-out $(TESTSRC) $(FUZZSRC) src/cmd/main.c src/cmd/static.c src/cmd/entry.c,$(SRC))
+# What runs without libc: the program of the bt engine's space processes; hull carries it inside.
+BARE    := src/engine/bt/space/start.c src/engine/bt/space/bare.c
+SPACE   := $(B)/space/space
+SPACEOBJ := $(patsubst src/%.c,$(B)/space/%.o,$(filter-out %_test.c %_fuzz.c %_bench.c,$(wildcard src/engine/bt/space/*.c)) src/fmt/x86.c)
+LIBSRC  := $(filter-out $(TESTSRC) $(FUZZSRC) $(BARE) src/cmd/main.c src/cmd/static.c src/cmd/entry.c,$(SRC))
 OBJ     := $(LIBSRC:src/%.c=$(B)/obj/%.o)
 TESTS   := $(TESTSRC:src/%.c=$(B)/test/%)
 TESTOBJ := $(TESTSRC:src/%.c=$(B)/obj/%.o)
@@ -102,6 +106,19 @@ $(GUESTS): $(B)/guest/%: tests/guest/lib/start.S tests/guest/lib/guest.ld $(GUES
 $(filter-out %-linux64 %-multiboot,$(GUESTS)): $(B)/guest/%: $(B)/guest/obj/%.o
 $(B)/guest/entry-linux64 $(B)/guest/entry-multiboot: $(B)/guest/obj/entry.o
 
+SPACE_CFLAGS := -std=gnu17 $(WARN) -O2 -g -ffreestanding -fno-pic -mgeneral-regs-only -fno-stack-protector \
+	-fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fno-strict-aliasing \
+	-ffunction-sections -fdata-sections -MMD -MP -iquote src
+
+$(B)/space/%.o: src/%.c | $(B)/.deps
+	$(call say,SPACE,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SPACE_CFLAGS) -c -o $@ $<
+
+$(SPACE): $(SPACEOBJ)
+	$(Q)$(CC) -static -nostdlib -no-pie -Wl,--build-id=none -Wl,--gc-sections -Wl,-z,noexecstack -Wl,-z,norelro \
+	    -Wl,-Ttext-segment=0x60000000 -o $@ $^
+
 guests: $(GUESTS)  ## what the tests run in machines
 
 $(B)/.deps: tools/deps
@@ -113,6 +130,7 @@ $(B)/.test-deps: tools/deps | $(B)/.deps
 $(TESTOBJ): | $(B)/.test-deps
 
 -include $(wildcard $(B)/guest/obj/*.d $(B)/guest/obj/lib/*.d)
+-include $(SPACEOBJ:.o=.d)
 -include $(OBJ:.o=.d) $(MAINOBJ:.o=.d) $(TESTOBJ:.o=.d) $(FUZZOBJ:.o=.d)
 
 # which system calls a machine's threads may make: from the comments at the code that makes them

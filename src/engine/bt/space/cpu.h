@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu.h - one guest processor as its space process keeps it
+ *
+ * Theory of operation. Outside translated code every register is in struct bt_cpu as the guest sees it: gpr[RSP] without the
+ * shift, rflags whole. bt_enter() (enter.h) makes the other form and takes it back. Vector and x87 registers are never in
+ * memory here: nothing in a space process is compiled to touch them, so the guest's stay in the host's registers.
+ *
+ * Functions that stand for a step of the guest return BT_OK, or BT_FAULT after bt_raise() noted the exception in @fault; whoever
+ * drives the instruction delivers it (event.h). Nothing of the instruction has happened then, as the architecture wants of faults.
+ */
+#ifndef ENGINE_BT_SPACE_CPU_H
+#define ENGINE_BT_SPACE_CPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/bt/exchange.h"
+#include "engine/bt/space/layout.h"
+#include "engine/x86_state.h"
+
+/* How code is translated: what its memory operands mean. */
+enum bt_mode {
+	BT_KERNEL,    /* CPL 0, 64-bit; every operand through the shift */
+	BT_KERNEL_AC, /* the same between STAC and CLAC: operands are user's or kernel's, chosen by bit 63 as it runs */
+	BT_USER,      /* CPL 3, 64-bit; addresses are the host's */
+	BT_MODE_COUNT
+};
+
+enum { BT_OK = 0, BT_FAULT = -1 };
+
+enum x86_flag {
+	X86_CF = 1 << 0,
+	X86_PF = 1 << 2,
+	X86_AF = 1 << 4,
+	X86_ZF = 1 << 6,
+	X86_SF = 1 << 7,
+	X86_TF = 1 << 8,
+	X86_IF = 1 << 9,
+	X86_DF = 1 << 10,
+	X86_OF = 1 << 11,
+	X86_IOPL = 3 << 12,
+	X86_NT = 1 << 14,
+	X86_RF = 1 << 16,
+	X86_VM = 1 << 17,
+	X86_AC = 1 << 18,
+	X86_VIF = 1 << 19,
+	X86_VIP = 1 << 20,
+	X86_ID = 1 << 21,
+	X86_ARITH = X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF | X86_OF,
+	BT_HOST_FLAGS = X86_ARITH | X86_DF, /* of the guest's flags, those that are the host's while translated code runs */
+};
+
+enum x86_vector {
+	X86_DE = 0,
+	X86_DB = 1,
+	X86_NMI = 2,
+	X86_BP = 3,
+	X86_OVERFLOW = 4,
+	X86_BR = 5,
+	X86_UD = 6,
+	X86_NM = 7,
+	X86_DOUBLE = 8,
+	X86_TS = 10,
+	X86_NP = 11,
+	X86_SS_FAULT = 12,
+	X86_GP = 13,
+	X86_PAGE = 14,
+	X86_MATH = 16, /* x87 */
+	X86_ALIGN = 17,
+	X86_SIMD = 19
+};
+
+enum { /* bits of control registers and EFER */
+	X86_CR0_PE = 1 << 0,
+	X86_CR0_MP = 1 << 1,
+	X86_CR0_EM = 1 << 2,
+	X86_CR0_TS = 1 << 3,
+	X86_CR0_NE = 1 << 5,
+	X86_CR0_WP = 1 << 16,
+	X86_CR0_AM = 1 << 18,
+	X86_CR4_VME = 1 << 0,
+	X86_CR4_TSD = 1 << 2,
+	X86_CR4_DE = 1 << 3,
+	X86_CR4_PSE = 1 << 4,
+	X86_CR4_PAE = 1 << 5,
+	X86_CR4_PGE = 1 << 7,
+	X86_CR4_OSFXSR = 1 << 9,
+	X86_CR4_UMIP = 1 << 11,
+	X86_CR4_FSGSBASE = 1 << 16,
+	X86_CR4_PCIDE = 1 << 17,
+	X86_CR4_OSXSAVE = 1 << 18,
+	X86_CR4_SMEP = 1 << 20,
+	X86_CR4_SMAP = 1 << 21,
+	X86_EFER_SCE = 1 << 0,
+	X86_EFER_LME = 1 << 8,
+	X86_EFER_LMA = 1 << 10,
+	X86_EFER_NX = 1 << 11,
+};
+#define X86_CR0_PG 0x80000000U
+
+struct bt_slot { /* of guest memory; size 0: none */
+	uint64_t gpa, size;
+	uint8_t *host; /* where this process has it */
+	bool readonly;
+};
+
+struct bt_vm { /* the same for all processors */
+	struct bt_slot slot[BT_SLOTS_MAX];
+	uint64_t tsc_khz;
+};
+
+struct bt_fault {
+	uint8_t vector;
+	bool has_code;
+	uint32_t code;
+	uint64_t cr2; /* of a page fault */
+};
+
+struct bt_io { /* one access that the manager answers */
+	bool port, write;
+	uint8_t size; /* 1, 2, 4, 8 */
+	uint64_t addr;
+	uint64_t data; /* to write; read: the answer */
+};
+
+enum bt_flush {
+	BT_FLUSH_PAGE,   /* what maps one address, in this address space and among global ones */
+	BT_FLUSH_SPACE,  /* all that is not global (CR3) */
+	BT_FLUSH_ALL,    /* global ones too (CR4.PGE, CR0.PG) */
+	BT_FLUSH_COUNT
+};
+
+struct bt_ipi { /* as written to the APIC's command register */
+	uint32_t dest; /* x2APIC form */
+	uint32_t low;  /* vector, mode, shorthand as in the register's lower half */
+};
+
+struct bt_cpu;
+
+struct bt_world { /* what a processor asks of what is around it; tests have their own. None may be NULL. */
+	void (*io)(struct bt_cpu *c, struct bt_io *io);
+	void (*timer)(struct bt_cpu *c);             /* bt_lapic_deadline() has changed */
+	void (*flush)(struct bt_cpu *c, enum bt_flush what, uint64_t va);
+	void (*code_made)(struct bt_cpu *c, uint64_t gpa); /* the page at @gpa begins to hold translated code */
+	void (*code_written)(struct bt_cpu *c, uint64_t gpa, size_t len); /* guest memory is about to be written */
+	void (*ipi)(struct bt_cpu *c, const struct bt_ipi *ipi);          /* not to itself alone */
+	void (*eoi)(struct bt_cpu *c, unsigned vector);                   /* of a level-triggered interrupt */
+};
+
+struct bt_lapic {
+	uint32_t id, tpr, ldr, dfr, svr, esr, icr_low, icr_high;
+	uint32_t lvt[7]; /* CMCI, timer, thermal, performance, LINT0, LINT1, error: as numbered in lapic.h */
+	uint32_t timer_initial, timer_divide;
+	uint64_t timer_start; /* TSC when the count began */
+	uint64_t deadline;    /* TSC at which it interrupts next; 0: never */
+	uint32_t irr[8], isr[8], tmr[8];
+};
+
+enum { BT_MSR_KEPT_MAX = 64, BT_SCRATCH = 8 };
+
+struct bt_cpu {
+	/* Reached from translated code, at BT_CPU_BASE + offsetof: see BT_AT(). */
+	uint64_t gpr[X86_GPR_COUNT];
+	uint64_t flags;    /* BT_HOST_FLAGS of them, on entry and exit */
+	uint64_t rip;      /* where an exit goes on */
+	uint64_t if_clear; /* 0: interrupts on; -X86_IF: off. Host flags (IF set) plus this are what PUSHF pushes */
+	uint64_t quiet;    /* 0: something waits for interrupts to be on */
+	uint64_t entry;    /* translated code to enter */
+	uint64_t exit;     /* number of the exit taken */
+	uint64_t attention; /* not 0: do not enter, there is something to look at */
+	uint64_t host_rsp;
+	uint64_t fs_view, gs_view; /* the host's segment bases while translated code runs */
+	uint64_t scratch[BT_SCRATCH];
+	uint64_t target_rax, target_rcx; /* saved around an indirect branch */
+	uint64_t shift_of[2];   /* by bit 63 of an address: 0, BT_SHIFT */
+	uint64_t unshift_of[2]; /* 0, -BT_SHIFT */
+	uint64_t table2_mask;   /* (1 << BT_TABLE2_BITS) - 1 */
+	uint64_t xcr0;
+	uint64_t fs_base, gs_base, kernel_gs_base; /* the guest's; seg[].base is not used for FS and GS */
+
+	/* From here on C alone. */
+	uint64_t rflags;
+	struct x86_segment seg[X86_SEG_COUNT];
+	struct x86_table gdt, idt;
+	uint64_t cr0, cr2, cr3, cr4, efer, apic_base; /* CR8 is the APIC's tpr >> 4 */
+	uint64_t dr[4], dr6, dr7;
+	uint64_t star, lstar, cstar, sfmask, tsc_aux, tsc_offset, pat, misc_enable;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	struct x86_msr kept[BT_MSR_KEPT_MAX]; /* the rest: what is written is read again */
+	unsigned n_kept;
+	enum x86_run run;
+	bool shadow;     /* interrupts wait for one more instruction (STI, MOV SS) */
+	bool nmi_masked, nmi_pending;
+	struct bt_fault fault;
+	struct bt_lapic lapic;
+	struct x86_cpuid cpuid[BT_CPUID_MAX];
+	unsigned n_cpuid, index;
+
+	struct bt_vm *vm;
+	const struct bt_world *world;
+	struct bt_exchange *exchange; /* NULL in tests */
+};
+
+_Static_assert(sizeof(struct bt_cpu) <= BT_CPU_SIZE, "a processor fits its place");
+
+/* BT_AT() - the absolute address of a member, as translated code uses it */
+#define BT_AT(member) ((uint32_t)(BT_CPU_BASE + offsetof(struct bt_cpu, member)))
+
+static inline unsigned bt_cpl(const struct bt_cpu *c)
+{
+	return !(c->cr0 & X86_CR0_PE) ? 0 : c->rflags & X86_VM ? 3 : (c->seg[X86_SS].attr >> 5) & 3;
+}
+
+static inline bool bt_is_long(const struct bt_cpu *c) /* 64-bit code: long mode, and CS.L */
+{
+	return (c->efer & X86_EFER_LMA) && (c->seg[X86_CS].attr & 1 << 13);
+}
+
+static inline uint64_t bt_seg_base(const struct bt_cpu *c, enum x86_seg s)
+{
+	return s == X86_FS ? c->fs_base : s == X86_GS ? c->gs_base : c->seg[s].base;
+}
+
+static inline void bt_count(struct bt_cpu *c, enum bt_counter n)
+{
+	if (c->exchange)
+		c->exchange->counter[n]++;
+}
+
+/* bt_raise() - notes an exception. Return: BT_FAULT. */
+static inline int bt_raise(struct bt_cpu *c, enum x86_vector vector)
+{
+	c->fault = (struct bt_fault){ .vector = vector };
+	return BT_FAULT;
+}
+
+static inline int bt_raise_code(struct bt_cpu *c, enum x86_vector vector, uint32_t code)
+{
+	c->fault = (struct bt_fault){ .vector = vector, .has_code = true, .code = code };
+	return BT_FAULT;
+}
+
+/* cpu.c */
+void bt_cpu_reset(struct bt_cpu *c, unsigned index); /* as after power-on; vm, world and exchange stay */
+void bt_cpu_get(const struct bt_cpu *c, struct x86_state *s); /* all but xsave, which is where the registers are */
+int bt_cpu_set(struct bt_cpu *c, const struct x86_state *s);  /* likewise. Return: 0, or -EINVAL and nothing changed */
+
+#endif

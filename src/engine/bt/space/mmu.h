@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mmu.h - the guest's page tables walked in C, and its memory reached through them */
+#ifndef ENGINE_BT_SPACE_MMU_H
+#define ENGINE_BT_SPACE_MMU_H
+
+#include "engine/bt/space/cpu.h"
+
+enum bt_access { /* OR of these; no bit: a read with the processor's own privilege */
+	BT_WRITE = 1,
+	BT_FETCH = 2,
+	BT_SYSTEM = 4, /* tables and stacks that the processor itself reaches: supervisor's, whatever the CPL; SMAP counts without AC */
+	BT_QUIET = 8,  /* only asking: no accessed or dirty bits are set, nothing is raised */
+};
+
+struct bt_page { /* what a walk found */
+	uint64_t gpa;    /* of the address asked for, whole */
+	uint8_t shift;   /* 12, 21, 22, 30: the size of the guest's page */
+	bool writable, user, exec, dirty, global;
+};
+
+/**
+ * bt_walk() - from a linear address to a physical one
+ * @access: checked as the processor would: U/S, R/W, NX, CR0.WP, SMEP, SMAP with EFLAGS.AC, reserved bits; accessed and dirty bits are set
+ * Return: BT_OK; BT_FAULT with the page fault (code and CR2) raised, unless BT_QUIET
+ * Spec: Intel SDM volume 3, chapter 4: no paging, 32-bit, PAE and 4-level
+ */
+int bt_walk(struct bt_cpu *c, uint64_t va, unsigned access, struct bt_page *ret_page);
+
+/* bt_ram() - guest memory at @gpa. Return: NULL where not all @len bytes are in one slot (or it is read-only, for @write). */
+uint8_t *bt_ram(const struct bt_vm *vm, uint64_t gpa, size_t len, bool write);
+
+/*
+ * bt_load(), bt_store() - @n bytes (1 to 64) at a linear address, over page borders and to devices, too: accesses to no memory go to
+ * the APIC's page when it is there, else to the manager. All pages are walked before the first byte moves. A store tells world->code_written().
+ * bt_fetch() - instruction bytes, as many of @n as can be had. Return: their number, at least 1; BT_FAULT.
+ */
+int bt_load(struct bt_cpu *c, uint64_t va, void *buf, size_t n, unsigned access);
+int bt_store(struct bt_cpu *c, uint64_t va, const void *buf, size_t n, unsigned access);
+int bt_fetch(struct bt_cpu *c, uint64_t va, uint8_t *buf, size_t n);
+
+/*
+ * bt_reach() - a pointer to @n bytes of memory at @va for an atomic read-modify-write, access checked for BT_WRITE, world->code_written() told.
+ * Return: BT_OK; *ret_p is NULL when the bytes cross a page or are no memory: the caller loads and stores then. BT_FAULT.
+ */
+int bt_reach(struct bt_cpu *c, uint64_t va, size_t n, unsigned access, uint8_t **ret_p);
+
+#endif

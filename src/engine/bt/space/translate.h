@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * translate.h - guest code to host code, block by block; blocks found, chained, killed; their exact state recovered
+ *
+ * Theory of operation. A block is a straight run of guest instructions with side exits at conditional branches, keyed by guest address,
+ * mode, and the physical page its bytes are on. Guest registers are in the host's; in kernel mode the host's RSP is the guest's
+ * plus BT_SHIFT. Most instructions are copied, with a segment prefix in kernel mode. What a block cannot do itself leaves by an exit: a
+ * number in bt_cpu.exit, which names a struct bt_exit.
+ *
+ *	direct branches    a jump that first leads to an exit stub (BT_LEAVE_LINK) and is patched to its target's @entry: a link. Links are on
+ *	                   the target's list; killing a block takes them back.
+ *	indirect branches  target in RCX (RAX and RCX saved in target_rax, target_rcx), looked up by its low 16 bits in a table of 32-bit code
+ *	                   addresses; a block's @head checks that it is what was looked for, restores both, and falls into @entry.
+ *	                   A miss goes to a second table of 2^18, then leaves (BT_LEAVE_INDIRECT).
+ *	user mode          blocks link only within their page: the next page may be another one tomorrow
+ *
+ * Records tell, for every guest instruction, where its host code begins, up to where nothing of it has happened, and which
+ * registers lie in scratch places meanwhile.
+ */
+#ifndef ENGINE_BT_SPACE_TRANSLATE_H
+#define ENGINE_BT_SPACE_TRANSLATE_H
+
+#include "engine/bt/space/cpu.h"
+
+enum bt_leave {
+	BT_LEAVE_LINK,      /* go on at @rip; @patch may then be linked */
+	BT_LEAVE_STEP,      /* the instruction at @rip is the interpreter's */
+	BT_LEAVE_INDIRECT,  /* go on at bt_cpu.rip; the table wants it */
+	BT_LEAVE_SYSCALL,   /* @rip: behind it */
+	BT_LEAVE_SYSRET,    /* @rip: at it, here and below */
+	BT_LEAVE_IRET,
+	BT_LEAVE_ATTENTION, /* go on at @rip, but look at what waits first: interrupts have been turned on, or attention was set */
+	BT_LEAVE_SIGNAL,    /* a signal handler has set everything, rip and mode too */
+	BT_LEAVE_COUNT
+};
+
+struct bt_exit {
+	uint8_t why;  /* enum bt_leave */
+	uint8_t mode; /* enum bt_mode at @rip */
+	uint64_t rip;
+	uint8_t *patch; /* the 32-bit displacement that led here; NULL: none */
+};
+
+struct bt_record { /* of one guest instruction */
+	uint16_t host, guest; /* offsets of its code: from bt_block.entry, from bt_block.rip */
+	uint16_t undo;        /* from entry: up to here nothing of it has happened that @saved and @shifted do not undo */
+	uint8_t n_saved, shifted; /* bit 0: RSI, bit 1: RDI have been moved by shift_of[select] */
+	uint8_t mode;
+	int8_t select; /* register that holds the choice of shift_of (a BT_KERNEL_AC operand) up to @undo; -1: none */
+	struct {
+		uint8_t reg, scratch; /* guest register, index into bt_cpu.scratch */
+	} saved[4];
+};
+/* A string instruction keeps the choice (bit 63 of the address) for RSI in scratch BT_SELECT_RSI, for RDI in BT_SELECT_RDI. */
+enum { BT_SELECT_RSI = BT_SCRATCH - 2, BT_SELECT_RDI = BT_SCRATCH - 1 };
+
+struct bt_link;
+
+struct bt_block {
+	uint64_t rip;
+	uint64_t gpa, gpa2; /* of its first byte; of the second page it is on, ~0: none */
+	uint8_t mode;
+	bool dead;
+	uint16_t n_insns, guest_len;
+	uint8_t *head[2]; /* entered through the first and second table */
+	uint8_t *entry;   /* entered by links and from C: at least 5 bytes that a jump may overwrite */
+	uint8_t *end;
+	struct bt_record *record;
+	struct bt_link *in;                    /* links that lead here */
+	struct bt_block *next, *page_next[2]; /* of the hash bucket; of its pages' lists */
+};
+
+/* bt_translate_init() - the cache and its stubs, once for each machine. Both areas of layout.h are mapped and zero. */
+void bt_translate_init(struct bt_vm *vm);
+
+/* bt_block_get() - the block at @rip, translated if need be. NULL: c->fault has why it cannot be fetched. May first drop everything, when the cache is full. */
+struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode);
+/* bt_block_at() - the block in whose code (head to end) the host address is; NULL: none, a stub. Async-signal-safe. */
+struct bt_block *bt_block_at(const void *pc);
+bool bt_is_cache(const void *pc);
+
+/* bt_enter() - run translated code from @b until it leaves; registers in and out of bt_cpu as cpu.h says, c->rip and the segments' CPL untouched.
+ * Return: the exit. A set c->attention makes it leave at once. @mode is the block's. */
+const struct bt_exit *bt_enter(struct bt_cpu *c, const struct bt_block *b);
+extern const uint8_t *bt_leave_signal; /* where a signal handler sends the host's RIP after it stored all registers itself */
+/* bt_enter()'s own code: a signal there has come before the guest's first instruction. */
+bool bt_is_entering(const void *pc);
+
+void bt_link(const struct bt_exit *x, struct bt_block *to);   /* refuses what must not be linked */
+void bt_table_put(struct bt_block *b);                        /* into the tables of indirect targets */
+void bt_table_clear(bool user);                               /* the user's or the kernel's */
+void bt_table_clear_page(uint64_t va);                        /* all targets on one guest page */
+
+void bt_block_kill(struct bt_block *b); /* unlinked, out of tables; whoever runs in it goes on to its end */
+/* bt_code_kill() - every block with a byte in [gpa, gpa + len). Return: how many. */
+unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len);
+bool bt_code_has(uint64_t gpa); /* is there a live block on the page? Async-signal-safe */
+
+enum bt_recover { BT_RECOVER_BEFORE, BT_RECOVER_INSIDE };
+
+/**
+ * bt_recover() - the guest's registers at a host address in a block
+ * @reg: the host's 16 registers there, in x86 order; changed in place to the guest's (RSP still with the shift)
+ * Return: the record; *ret_how says BEFORE when nothing of the record's instruction has happened (registers are the guest's at its
+ * start), INSIDE when it is past its undo point: let it run on to the next. Async-signal-safe.
+ */
+const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block *b, const void *pc, uint64_t reg[16],
+				   enum bt_recover *ret_how);
+
+#endif
