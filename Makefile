@@ -108,7 +108,7 @@ $(B)/guest/entry-linux64 $(B)/guest/entry-multiboot: $(B)/guest/obj/entry.o
 
 SPACE_CFLAGS := -std=gnu17 $(WARN) -O2 -g -ffreestanding -fno-pic -mgeneral-regs-only -fno-stack-protector \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns -fno-strict-aliasing \
-	-ffunction-sections -fdata-sections -MMD -MP -iquote src
+	-ffunction-sections -fdata-sections -MMD -MP -iquote src -D_GNU_SOURCE
 
 $(B)/space/%.o: src/%.c | $(B)/.deps
 	$(call say,SPACE,$<)

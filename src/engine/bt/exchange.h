@@ -40,6 +40,7 @@ enum bt_exit_kind {
 	BT_EXIT_IO,
 	BT_EXIT_MMIO,
 	BT_EXIT_EOI, /* of the level-triggered vector @addr */
+	BT_EXIT_IPI, /* to other processors: @addr is the destination, @size the lower half of the APIC's command register */
 	BT_EXIT_HALT,
 	BT_EXIT_SHUTDOWN,
 	BT_EXIT_KICKED,

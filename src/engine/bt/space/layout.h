@@ -9,6 +9,7 @@
  *
  *	0x000060000000  the program: text, data, stacks                              private to each process
  *	0x000061000000  struct bt_cpu of the processor that runs here                shared by its processes
+ *	0x000061080000  struct bt_vm, the same for all
  *	0x000061100000  exchanges with the manager, of all processors
  *	0x000062000000  tables of indirect targets
  *	0x000064000000  translated code                                              shared by the machine's processors
@@ -23,36 +24,37 @@
 #ifndef ENGINE_BT_SPACE_LAYOUT_H
 #define ENGINE_BT_SPACE_LAYOUT_H
 
-#define BT_SHIFT 0x0000790000000000ULL
+#define BT_SHIFT    0x0000790000000000ULL
 #define BT_LOW_SIZE 0x100000000ULL /* bytes of low addresses that kernel code reaches through the shift */
 
-#define BT_PROGRAM_BASE 0x60000000UL /* also in the Makefile: where the program is linked */
-#define BT_CPU_BASE 0x61000000UL
-#define BT_CPU_SIZE 0x20000UL
+#define BT_PROGRAM_BASE  0x60000000UL /* also in the Makefile: where the program is linked */
+#define BT_CPU_BASE      0x61000000UL
+#define BT_CPU_SIZE      0x20000UL
+#define BT_VM_BASE       0x61080000UL /* struct bt_vm */
 #define BT_EXCHANGE_BASE 0x61100000UL
-#define BT_TABLE_BASE 0x62000000UL /* four of them: see BT_TABLE_x */
-#define BT_CACHE_BASE 0x64000000UL
-#define BT_CACHE_SIZE 0x08000000UL
-#define BT_WINDOW_END 0x70000000UL /* of all the above */
+#define BT_TABLE_BASE    0x62000000UL /* four of them: see BT_TABLE_x */
+#define BT_CACHE_BASE    0x64000000UL
+#define BT_CACHE_SIZE    0x08000000UL
+#define BT_WINDOW_END    0x70000000UL /* of all the above */
 
-#define BT_ARENA_BASE 0x007000000000ULL
-#define BT_ARENA_SIZE 0x40000000ULL
-#define BT_RAM_BASE 0x008000000000ULL
-#define BT_RAM_SIZE 0x010000000000ULL /* bytes of guest physical addresses that can hold memory */
+#define BT_ARENA_BASE  0x007000000000ULL
+#define BT_ARENA_SIZE  0x40000000ULL
+#define BT_RAM_BASE    0x008000000000ULL
+#define BT_RAM_SIZE    0x010000000000ULL /* bytes of guest physical addresses that can hold memory */
 #define BT_KERNEL_VIEW 0x018000000000ULL
 
 /* Tables of indirect targets: 32-bit addresses of translated code, by the low bits of the guest address. */
-#define BT_TABLE_BITS 16  /* first level */
-#define BT_TABLE2_BITS 18 /* second level, reached when the first has another target */
-#define BT_TABLE_KERNEL BT_TABLE_BASE
-#define BT_TABLE_USER (BT_TABLE_BASE + 0x100000UL)
+#define BT_TABLE_BITS    16 /* first level */
+#define BT_TABLE2_BITS   18 /* second level, reached when the first has another target */
+#define BT_TABLE_KERNEL  BT_TABLE_BASE
+#define BT_TABLE_USER    (BT_TABLE_BASE + 0x100000UL)
 #define BT_TABLE2_KERNEL (BT_TABLE_BASE + 0x200000UL)
-#define BT_TABLE2_USER (BT_TABLE_BASE + 0x400000UL)
-#define BT_TABLES_SIZE 0x600000UL
+#define BT_TABLE2_USER   (BT_TABLE_BASE + 0x400000UL)
+#define BT_TABLES_SIZE   0x600000UL
 
 /* What BT_FD_SHARED holds, in this order: the tables are each processor's own, and not in it. */
 #define BT_SHARED_CACHE 0UL
 #define BT_SHARED_ARENA BT_CACHE_SIZE
-#define BT_SHARED_SIZE (BT_CACHE_SIZE + BT_ARENA_SIZE)
+#define BT_SHARED_SIZE  (BT_CACHE_SIZE + BT_ARENA_SIZE)
 
 #endif

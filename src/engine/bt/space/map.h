@@ -14,7 +14,10 @@
 
 #include "engine/bt/space/mmu.h"
 
-enum bt_map { BT_MAPPED, BT_MAP_NOT }; /* NOT: no memory, code that is written, or a place that is the engine's: interpret */
+enum bt_map {
+	BT_MAPPED,
+	BT_MAP_NOT
+}; /* NOT: no memory, code that is written, or a place that is the engine's: interpret */
 
 /* bt_map_page() - @host is where the access went, @p what the walk for it found. Async-signal-safe, as all here. */
 enum bt_map bt_map_page(struct bt_cpu *c, uint64_t host, uint64_t va, const struct bt_page *p, bool write);

@@ -23,14 +23,14 @@
 #include "engine/bt/space/cpu.h"
 
 enum bt_leave {
-	BT_LEAVE_LINK,      /* go on at @rip; @patch may then be linked */
-	BT_LEAVE_STEP,      /* the instruction at @rip is the interpreter's */
-	BT_LEAVE_INDIRECT,  /* go on at bt_cpu.rip; the table wants it */
-	BT_LEAVE_SYSCALL,   /* @rip: behind it */
-	BT_LEAVE_SYSRET,    /* @rip: at it, here and below */
+	BT_LEAVE_LINK,     /* go on at @rip; @patch may then be linked */
+	BT_LEAVE_STEP,     /* the instruction at @rip is the interpreter's */
+	BT_LEAVE_INDIRECT, /* go on at bt_cpu.rip; the table wants it */
+	BT_LEAVE_SYSCALL,  /* @rip: behind it */
+	BT_LEAVE_SYSRET,   /* @rip: at it, here and below */
 	BT_LEAVE_IRET,
 	BT_LEAVE_ATTENTION, /* go on at @rip, but look at what waits first: interrupts have been turned on, or attention was set */
-	BT_LEAVE_SIGNAL,    /* a signal handler has set everything, rip and mode too */
+	BT_LEAVE_SIGNAL, /* a signal handler has set everything, rip and mode too */
 	BT_LEAVE_COUNT
 };
 
@@ -41,9 +41,10 @@ struct bt_exit {
 	uint8_t *patch; /* the 32-bit displacement that led here; NULL: none */
 };
 
-struct bt_record { /* of one guest instruction */
+struct bt_record {            /* of one guest instruction */
 	uint16_t host, guest; /* offsets of its code: from bt_block.entry, from bt_block.rip */
-	uint16_t undo;        /* from entry: up to here nothing of it has happened that @saved and @shifted do not undo */
+	uint16_t
+		undo; /* from entry: up to here nothing of it has happened that @saved and @shifted do not undo */
 	uint8_t n_saved, shifted; /* bit 0: RSI, bit 1: RDI have been moved by shift_of[select] */
 	uint8_t mode;
 	int8_t select; /* register that holds the choice of shift_of (a BT_KERNEL_AC operand) up to @undo; -1: none */
@@ -66,7 +67,7 @@ struct bt_block {
 	uint8_t *entry;   /* entered by links and from C: at least 5 bytes that a jump may overwrite */
 	uint8_t *end;
 	struct bt_record *record;
-	struct bt_link *in;                    /* links that lead here */
+	struct bt_link *in;                   /* links that lead here */
 	struct bt_block *next, *page_next[2]; /* of the hash bucket; of its pages' lists */
 };
 
@@ -82,14 +83,15 @@ bool bt_is_cache(const void *pc);
 /* bt_enter() - run translated code from @b until it leaves; registers in and out of bt_cpu as cpu.h says, c->rip and the segments' CPL untouched.
  * Return: the exit. A set c->attention makes it leave at once. @mode is the block's. */
 const struct bt_exit *bt_enter(struct bt_cpu *c, const struct bt_block *b);
-extern const uint8_t *bt_leave_signal; /* where a signal handler sends the host's RIP after it stored all registers itself */
+extern const uint8_t *
+	bt_leave_signal; /* where a signal handler sends the host's RIP after it stored all registers itself */
 /* bt_enter()'s own code: a signal there has come before the guest's first instruction. */
 bool bt_is_entering(const void *pc);
 
-void bt_link(const struct bt_exit *x, struct bt_block *to);   /* refuses what must not be linked */
-void bt_table_put(struct bt_block *b);                        /* into the tables of indirect targets */
-void bt_table_clear(bool user);                               /* the user's or the kernel's */
-void bt_table_clear_page(uint64_t va);                        /* all targets on one guest page */
+void bt_link(const struct bt_exit *x, struct bt_block *to); /* refuses what must not be linked */
+void bt_table_put(struct bt_block *b);                      /* into the tables of indirect targets */
+void bt_table_clear(bool user);                             /* the user's or the kernel's */
+void bt_table_clear_page(uint64_t va);                      /* all targets on one guest page */
 
 void bt_block_kill(struct bt_block *b); /* unlinked, out of tables; whoever runs in it goes on to its end */
 /* bt_code_kill() - every block with a byte in [gpa, gpa + len). Return: how many. */
@@ -104,7 +106,7 @@ enum bt_recover { BT_RECOVER_BEFORE, BT_RECOVER_INSIDE };
  * Return: the record; *ret_how says BEFORE when nothing of the record's instruction has happened (registers are the guest's at its
  * start), INSIDE when it is past its undo point: let it run on to the next. Async-signal-safe.
  */
-const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block *b, const void *pc, uint64_t reg[16],
-				   enum bt_recover *ret_how);
+const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block *b, const void *pc,
+				   uint64_t reg[16], enum bt_recover *ret_how);
 
 #endif

@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.c - see run.h
+ *
+ * Theory of operation. The loop has two parts. look() deals with what comes from outside: kicks, interrupts, start-up requests; it is
+ * called when bt_cpu.attention says so, and after instructions that may have changed what is pending. advance() runs
+ * translated code where the processor's state allows it and the interpreter everywhere else, and does what an exit asks for.
+ *
+ * bt_cpu.quiet tells translated code whether it must leave once it turns interrupts on.
+ */
+#include "engine/bt/space/run.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "engine/bt/space/event.h"
+#include "engine/bt/space/host.h"
+#include "engine/bt/space/interp.h"
+#include "engine/bt/space/map.h"
+#include "engine/bt/space/process.h"
+#include "engine/bt/space/system.h"
+#include "engine/bt/space/translate.h"
+
+/* --- the manager -------------------------------------------------------------------------------------------------- */
+
+static void futex_wait(uint32_t *word, uint32_t while_it_is)
+{
+	BT_CALL(SYS_futex, word, FUTEX_WAIT, while_it_is, 0);
+}
+
+static uint32_t load(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+}
+
+static void store(uint32_t *p, uint32_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_SEQ_CST);
+}
+
+/* receive_file() - the descriptor that came through the socket. Return: -errno. */
+static long receive_file(void)
+{
+	char byte;
+	struct iovec io = { &byte, 1 };
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr m = { .msg_iov = &io,
+			    .msg_iovlen = 1,
+			    .msg_control = control.room,
+			    .msg_controllen = sizeof(control.room) };
+	long r = BT_CALL(SYS_recvmsg, BT_FD_SOCKET, &m, MSG_CMSG_CLOEXEC);
+	int fd;
+
+	if (r < 0)
+		return r;
+	if (m.msg_controllen < sizeof(struct cmsghdr) || control.h.cmsg_type != SCM_RIGHTS)
+		return -EPROTO;
+	__builtin_memcpy(&fd, CMSG_DATA(&control.h), sizeof(fd));
+	return fd;
+}
+
+static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
+{
+	struct bt_slot *s = &c->vm->slot[set->slot];
+	uint8_t *host = (uint8_t *)BT_RAM_BASE + set->gpa;
+	long fd, r;
+
+	if (set->slot >= BT_SLOTS_MAX)
+		return -EINVAL;
+	if (s->size) {
+		bt_map_flush(c, BT_FLUSH_ALL, 0);
+		bt_code_kill(c->vm, s->gpa, s->size);
+		BT_CALL(SYS_munmap, s->host, s->size);
+		BT_CALL(SYS_close, s->fd);
+		*s = (struct bt_slot){ 0 };
+	}
+	if (!set->size)
+		return 0;
+	fd = receive_file();
+	if (fd < 0)
+		return fd;
+	if (set->gpa >= BT_RAM_SIZE || set->size > BT_RAM_SIZE - set->gpa ||
+	    (set->gpa | set->size | set->offset) & 4095)
+		return -EINVAL;
+	r = BT_CALL(SYS_mmap, host, set->size, PROT_READ | (set->readonly ? 0 : PROT_WRITE),
+		    MAP_SHARED | MAP_FIXED, fd, set->offset);
+	if (r < 0)
+		return r;
+	*s = (struct bt_slot){ .gpa = set->gpa,
+			       .size = set->size,
+			       .host = host,
+			       .readonly = set->readonly,
+			       .fd = (int)fd,
+			       .offset = set->offset };
+	return 0;
+}
+
+static void fpu_get(struct x86_state *s)
+{
+	uint32_t a = (uint32_t)s->xcr0, d = (uint32_t)(s->xcr0 >> 32);
+
+	__builtin_memset(s->xsave, 0,
+			 sizeof(s->xsave)); /* XSAVE leaves what is in its initial state as it finds it */
+	__asm__ volatile("xsave64 %0" : "+m"(s->xsave) : "a"(a), "d"(d) : "memory");
+}
+
+static void fpu_set(const struct x86_state *s)
+{
+	__asm__ volatile("xrstor64 %0" ::"m"(s->xsave), "a"((uint32_t)s->xcr0), "d"(0) : "memory");
+}
+
+/* state_get() - the exchange's place is filled piece by piece: the manager looks only when it has the turn. */
+static long state_get(struct bt_cpu *c)
+{
+	struct x86_state *s = &c->exchange->state;
+
+	bt_cpu_get(c, s);
+	fpu_get(s);
+	s->xsave_len = X86_XSAVE_MAX;
+	return 0;
+}
+
+static long state_set(struct bt_cpu *c)
+{
+	struct x86_state *s = &c->exchange->state;
+	int r = bt_cpu_set(c, s);
+
+	if (r < 0)
+		return r;
+	if (s->xsave_len)
+		fpu_set(s);
+	bt_map_flush(c, BT_FLUSH_ALL, 0);
+	c->attention = 1;
+	return 0;
+}
+
+static long cpuid_set(struct bt_cpu *c)
+{
+	if (c->exchange->n_cpuid > BT_CPUID_MAX)
+		return -E2BIG;
+	c->n_cpuid = c->exchange->n_cpuid;
+	__builtin_memcpy(c->cpuid, c->exchange->cpuid, c->n_cpuid * sizeof(c->cpuid[0]));
+	return 0;
+}
+
+/* command() - all but BT_RUN. */
+static long command(struct bt_cpu *c)
+{
+	switch (c->exchange->command) {
+	case BT_GET: return state_get(c);
+	case BT_SET: return state_set(c);
+	case BT_CPUID: return cpuid_set(c);
+	case BT_SLOT: return slot_set(c, &c->exchange->slot);
+	default: return -ENOSYS;
+	}
+}
+
+void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
+{
+	struct bt_exchange *x = c->exchange;
+
+	for (;; kind = BT_EXIT_DONE) {
+		x->exit = kind;
+		store(&x->where, BT_OUTSIDE);
+		store(&x->turn, BT_TURN_MANAGER);
+		BT_CALL(SYS_futex, &x->turn, FUTEX_WAKE, 1);
+		while (load(&x->turn) == BT_TURN_MANAGER)
+			futex_wait(&x->turn, BT_TURN_MANAGER);
+		if (x->command == BT_RUN)
+			break;
+		x->result = (int32_t)command(c);
+	}
+	store(&x->where, BT_IN_GUEST);
+}
+
+void bt_kick_drain(void)
+{
+	char buf[64];
+
+	while (BT_CALL(SYS_read, BT_FD_KICK, buf, sizeof(buf)) == (long)sizeof(buf))
+		;
+}
+
+/* --- messages ------------------------------------------------------------------------------------------------------- */
+
+struct text {
+	char *at, *end;
+};
+
+static void text_char(struct text *t, char ch)
+{
+	if (t->at < t->end)
+		*t->at++ = ch;
+}
+
+static void text_number(struct text *t, uint64_t n, unsigned base)
+{
+	char digit[20];
+	int i = 0;
+
+	do
+		digit[i++] = "0123456789abcdef"[n % base];
+	while ((n /= base) > 0);
+	while (i > 0)
+		text_char(t, digit[--i]);
+}
+
+static void text_format(struct text *t, const char *fmt, va_list ap)
+{
+	for (; *fmt; fmt++) {
+		const char *s;
+		int d;
+
+		if (*fmt != '%') {
+			text_char(t, *fmt);
+			continue;
+		}
+		switch (*++fmt) {
+		case 'd':
+			d = va_arg(ap, int);
+			if (d < 0)
+				text_char(t, '-');
+			text_number(t, d < 0 ? 0U - (unsigned)d : (unsigned)d, 10);
+			break;
+		case 'u': text_number(t, va_arg(ap, unsigned), 10); break;
+		case 'p': text_number(t, va_arg(ap, uintptr_t), 16); break;
+		case 'l':
+			fmt++;
+			text_number(t, va_arg(ap, uint64_t), 16);
+			break;
+		case 's':
+			for (s = va_arg(ap, const char *); *s; s++)
+				text_char(t, *s);
+			break;
+		default: return;
+		}
+	}
+}
+
+static void text_set(struct bt_cpu *c, const char *fmt, va_list ap)
+{
+	struct text t = { c->exchange->text, c->exchange->text + BT_TEXT_MAX - 1 };
+
+	text_format(&t, fmt, ap);
+	*t.at = '\0';
+}
+
+static void fail(struct bt_cpu *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* fail() - the guest cannot go on, the engine can. */
+static void fail(struct bt_cpu *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	text_set(c, fmt, ap);
+	va_end(ap);
+	bt_give(c, BT_EXIT_ERROR);
+}
+
+void bt_die(struct bt_cpu *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	text_set(c, fmt, ap);
+	va_end(ap);
+	c->exchange->exit = BT_EXIT_ERROR;
+	store(&c->exchange->where, BT_OUTSIDE);
+	store(&c->exchange->turn, BT_TURN_MANAGER);
+	BT_CALL(SYS_futex, &c->exchange->turn, FUTEX_WAKE, 1);
+	for (;;)
+		BT_CALL(SYS_exit_group, 1);
+}
+
+/* --- the world ------------------------------------------------------------------------------------------------------- */
+
+static void world_io(struct bt_cpu *c, struct bt_io *io)
+{
+	struct bt_exchange *x = c->exchange;
+
+	bt_count(c, BT_COUNT_IO);
+	x->write = io->write;
+	x->size = io->size;
+	x->count = 1;
+	x->addr = io->addr;
+	__builtin_memcpy(x->data, &io->data, 8);
+	bt_give(c, io->port ? BT_EXIT_IO : BT_EXIT_MMIO);
+	if (!io->write) {
+		io->data = 0;
+		__builtin_memcpy(&io->data, x->data, io->size);
+	}
+	c->attention = 1; /* a device that was asked often answers with an interrupt */
+}
+
+/* world_timer() - in nanoseconds from now: the host's timers know no TSC. */
+static void world_timer(struct bt_cpu *c)
+{
+	struct bt_process *p = bt_process();
+	uint64_t deadline = bt_lapic_deadline(c), now = bt_host_tsc(), ns = 0;
+	struct itimerspec t = { 0 };
+
+	if (deadline == p->timer_armed)
+		return;
+	p->timer_armed = deadline;
+	if (deadline) {
+		ns = deadline <= now ?
+			     1 :
+			     (uint64_t)((unsigned __int128)(deadline - now) * 1000000 / c->vm->tsc_khz) + 1;
+		t.it_value = (struct timespec){ (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+	}
+	BT_CALL(SYS_timer_settime, p->timer, 0, &t, 0);
+}
+
+static void world_ipi(struct bt_cpu *c, const struct bt_ipi *ipi)
+{
+	c->exchange->addr = ipi->dest;
+	c->exchange->size = ipi->low;
+	bt_give(c, BT_EXIT_IPI);
+	c->attention = 1;
+}
+
+static void world_eoi(struct bt_cpu *c, unsigned vector)
+{
+	c->exchange->addr = vector;
+	bt_give(c, BT_EXIT_EOI);
+	c->attention = 1;
+}
+
+const struct bt_world bt_world_space = {
+	.io = world_io,
+	.timer = world_timer,
+	.flush = bt_map_flush,
+	.code_made = bt_map_protect,
+	.code_written = bt_code_store,
+	.ipi = world_ipi,
+	.eoi = world_eoi,
+};
+
+/* --- what comes from outside ---------------------------------------------------------------------------------------- */
+
+/* doze() - until something is posted, the timer fires, or somebody kicks. */
+static void doze(struct bt_cpu *c)
+{
+	struct bt_exchange *x = c->exchange;
+
+	store(&x->asleep, 1);
+	store(&x->where, BT_HALTED);
+	bt_lapic_collect(c); /* after @where is set: who posts later wakes */
+	if (!load(&x->kick) && !load(&x->init) && !load(&x->sipi) &&
+	    (c->run == X86_UNINITIALIZED || !bt_event_pending(c)))
+		futex_wait(&x->asleep, 1);
+	store(&x->where, BT_IN_GUEST);
+	store(&x->asleep, 0);
+}
+
+/* start_up() - INIT and SIPI, as another processor sends them. */
+static void start_up(struct bt_cpu *c)
+{
+	uint32_t sipi;
+
+	if (__atomic_exchange_n(&c->exchange->init, 0, __ATOMIC_SEQ_CST)) {
+		bt_cpu_reset(c, c->index);
+		bt_map_flush(c, BT_FLUSH_ALL, 0);
+		c->run = c->index == 0 ? X86_RUNNABLE : X86_UNINITIALIZED;
+	}
+	sipi = __atomic_exchange_n(&c->exchange->sipi, 0, __ATOMIC_SEQ_CST);
+	if (sipi && c->run == X86_UNINITIALIZED) {
+		c->seg[X86_CS].selector = (uint16_t)((sipi & 0xff) << 8);
+		c->seg[X86_CS].base = (uint64_t)(sipi & 0xff) << 12;
+		c->rip = 0;
+		c->run = X86_RUNNABLE;
+	}
+}
+
+static void shut_down(struct bt_cpu *c)
+{
+	for (;;)
+		bt_give(c, BT_EXIT_SHUTDOWN);
+}
+
+static void took(struct bt_cpu *c, enum bt_step step)
+{
+	switch (step) {
+	case BT_STEP_ON: break;
+	case BT_STEP_HALT: c->run = X86_HALTED; break;
+	case BT_STEP_SHUTDOWN: shut_down(c); break;
+	case BT_STEP_UNKNOWN:
+		fail(c, "processor %u: an instruction that the bt engine does not know, at 0x%lx", c->index,
+		     c->rip);
+		break;
+	}
+}
+
+/* look() - Return: whether there is guest code to run. */
+static bool look(struct bt_cpu *c)
+{
+	struct bt_exchange *x = c->exchange;
+
+	c->attention = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_exchange_n(&x->kick, 0, __ATOMIC_SEQ_CST))
+		bt_give(c, BT_EXIT_KICKED);
+	if (load(&x->init) || load(&x->sipi))
+		start_up(c);
+	bt_lapic_collect(c);
+	world_timer(c);
+	if (c->run == X86_UNINITIALIZED) {
+		doze(c);
+		return false;
+	}
+	if (bt_event_pending(c)) {
+		c->run = X86_RUNNABLE;
+		bt_count(c, BT_COUNT_INTERRUPT);
+		took(c, bt_event_take(c));
+	} else if (c->run == X86_HALTED) {
+		doze(c);
+		return false;
+	}
+	c->quiet = bt_lapic_pending(c) < 0 && !c->nmi_pending;
+	return true;
+}
+
+/* --- guest code ------------------------------------------------------------------------------------------------------ */
+
+/* can_translate() - 64-bit code whose every instruction may run on. */
+static bool can_translate(const struct bt_cpu *c)
+{
+	return bt_is_long(c) && !c->shadow && !(c->rflags & (X86_TF | X86_VM)) && !(c->dr7 & 0xff) &&
+	       (bt_cpl(c) == 0 || bt_cpl(c) == 3);
+}
+
+static enum bt_mode mode_of(const struct bt_cpu *c)
+{
+	return bt_cpl(c) == 3 ? BT_USER : c->rflags & X86_AC ? BT_KERNEL_AC : BT_KERNEL;
+}
+
+static void step(struct bt_cpu *c)
+{
+	bt_count(c, BT_COUNT_STEP);
+	took(c, bt_interp(c));
+}
+
+/* leave() - what translated code left for. Return: whether look() is due. */
+static bool leave(struct bt_cpu *c, const struct bt_exit *x)
+{
+	struct bt_block *b;
+
+	switch (x->why) {
+	case BT_LEAVE_LINK:
+		bt_count(c, BT_COUNT_LINK);
+		c->rip = x->rip;
+		b = bt_block_get(c, c->rip, x->mode);
+		if (b)
+			bt_link(x, b);
+		return false;
+	case BT_LEAVE_INDIRECT:
+		bt_count(c, BT_COUNT_INDIRECT);
+		b = bt_block_get(c, c->rip, mode_of(c));
+		if (b)
+			bt_table_put(b);
+		return false;
+	case BT_LEAVE_SYSCALL:
+		bt_count(c, BT_COUNT_SYSCALL);
+		c->rip = x->rip;
+		if (bt_syscall(c) == BT_OK)
+			return false;
+		c->rip -= 2;
+		took(c, bt_event_fault(c));
+		return true;
+	case BT_LEAVE_SYSRET:
+	case BT_LEAVE_IRET:
+		c->rip = x->rip;
+		bt_count(c, BT_COUNT_IRET);
+		took(c, bt_interp(c));
+		return true;
+	case BT_LEAVE_STEP:
+		c->rip = x->rip;
+		step(c);
+		return true;
+	case BT_LEAVE_ATTENTION: c->rip = x->rip; return true;
+	case BT_LEAVE_SIGNAL:
+		if (c->left_step)
+			step(c);
+		return true;
+	default: bt_die(c, "exit %u of translated code", (unsigned)x->why);
+	}
+}
+
+/* advance() - Return: whether look() is due. */
+static bool advance(struct bt_cpu *c)
+{
+	struct bt_block *b;
+
+	if (!can_translate(c)) {
+		step(c);
+		return true;
+	}
+	b = bt_block_get(c, c->rip, mode_of(c));
+	if (!b) {
+		took(c, bt_event_fault(c));
+		return true;
+	}
+	bt_count(c, BT_COUNT_ENTER);
+	c->left_mode = b->mode;
+	return leave(c, bt_enter(c, b));
+}
+
+void bt_run(struct bt_cpu *c)
+{
+	bt_give(c, BT_EXIT_DONE);
+	c->attention = 1;
+	for (;;) {
+		if (!look(c))
+			continue;
+		while (!advance(c) && !c->attention)
+			;
+	}
+}
