@@ -79,6 +79,9 @@ $(TESTS): $(B)/test/%: $(B)/obj/%.o $(B)/libhull.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ -lcmocka $(LIBS)
 
+# another decoder, for its test alone
+$(B)/test/fmt/x86_test: LIBS += -lZydis
+
 $(FUZZERS): $(B)/run/%: $(B)/obj/%_fuzz.o $(B)/libhull.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
