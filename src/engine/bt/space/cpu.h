@@ -77,16 +77,21 @@ enum { /* bits of control registers and EFER */
 	X86_CR0_MP = 1 << 1,
 	X86_CR0_EM = 1 << 2,
 	X86_CR0_TS = 1 << 3,
+	X86_CR0_ET = 1 << 4,
 	X86_CR0_NE = 1 << 5,
 	X86_CR0_WP = 1 << 16,
 	X86_CR0_AM = 1 << 18,
 	X86_CR4_VME = 1 << 0,
 	X86_CR4_TSD = 1 << 2,
+	X86_CR4_PVI = 1 << 1,
 	X86_CR4_DE = 1 << 3,
 	X86_CR4_PSE = 1 << 4,
 	X86_CR4_PAE = 1 << 5,
+	X86_CR4_MCE = 1 << 6,
 	X86_CR4_PGE = 1 << 7,
+	X86_CR4_PCE = 1 << 8,
 	X86_CR4_OSFXSR = 1 << 9,
+	X86_CR4_OSXMMEXCPT = 1 << 10,
 	X86_CR4_UMIP = 1 << 11,
 	X86_CR4_FSGSBASE = 1 << 16,
 	X86_CR4_PCIDE = 1 << 17,
@@ -99,6 +104,8 @@ enum { /* bits of control registers and EFER */
 	X86_EFER_NX = 1 << 11,
 };
 #define X86_CR0_PG 0x80000000U
+#define X86_CR0_CD 0x40000000U
+#define X86_CR0_NW 0x20000000U
 
 struct bt_slot { /* of guest memory; size 0: none */
 	uint64_t gpa, size;
@@ -193,6 +200,7 @@ struct bt_cpu {
 	enum x86_run run;
 	bool shadow;     /* interrupts wait for one more instruction (STI, MOV SS) */
 	bool nmi_masked, nmi_pending;
+	struct x86_events coming; /* of a restored state: the exception, interrupt or NMI to deliver before anything else */
 	struct bt_fault fault;
 	struct bt_lapic lapic;
 	struct x86_cpuid cpuid[BT_CPUID_MAX];
@@ -244,6 +252,8 @@ static inline int bt_raise_code(struct bt_cpu *c, enum x86_vector vector, uint32
 
 /* cpu.c */
 void bt_cpu_reset(struct bt_cpu *c, unsigned index); /* as after power-on; vm, world and exchange stay */
+void bt_cpu_init(struct bt_cpu *c); /* as INIT leaves it: its MSRs, XCR0 and TSC stay; it waits for SIPI if it is not the first */
+void bt_cpu_startup(struct bt_cpu *c, uint8_t vector); /* SIPI */
 void bt_cpu_get(const struct bt_cpu *c, struct x86_state *s); /* all but xsave, which is where the registers are */
 int bt_cpu_set(struct bt_cpu *c, const struct x86_state *s);  /* likewise. Return: 0, or -EINVAL and nothing changed */
 
