@@ -123,6 +123,7 @@ struct bt_fault {
 	bool has_code;
 	uint32_t code;
 	uint64_t cr2; /* of a page fault */
+	uint64_t dr6; /* of #DB: the bits to set there (BD, BS, B0 to B3) */
 };
 
 struct bt_io { /* one access that the manager answers */

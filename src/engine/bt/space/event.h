@@ -31,11 +31,14 @@ enum bt_step bt_event_fault(struct bt_cpu *c);
 
 /* bt_event_pending() - is there an interrupt or NMI that would be taken now (IF, shadow, priorities)? */
 bool bt_event_pending(struct bt_cpu *c);
-/* bt_event_take() - and take it. */
+/* bt_event_take() - and take it: a processor that was halted is so no longer. */
 enum bt_step bt_event_take(struct bt_cpu *c);
 
-/* Segments: loading one checks its descriptor as the instruction would. */
-int bt_seg_load(struct bt_cpu *c, enum x86_seg s, uint16_t selector); /* MOV, POP, LDS...: not CS; real mode too */
+/*
+ * Segments: loading one checks its descriptor as the instruction would. The interrupt shadow of MOV SS is the caller's; so is rip
+ * after a fault: where it stays as it was, which is behind the instruction. Offsets are cut to the operand's size by the caller.
+ */
+int bt_seg_load(struct bt_cpu *c, enum x86_seg s, uint16_t selector); /* MOV, POP, LDS...: not CS; real mode too; LLDT, LTR */
 int bt_far_jump(struct bt_cpu *c, uint16_t selector, uint64_t offset);
 int bt_far_call(struct bt_cpu *c, uint16_t selector, uint64_t offset, unsigned size /* 2, 4, 8 */);
 int bt_far_return(struct bt_cpu *c, unsigned size, unsigned pop_bytes);
