@@ -135,7 +135,7 @@ struct bt_io { /* one access that the manager answers */
 
 enum bt_flush {
 	BT_FLUSH_PAGE,   /* what maps one address, in this address space and among global ones */
-	BT_FLUSH_SPACE,  /* all that is not global (CR3) */
+	BT_FLUSH_SPACE,  /* all that is not global (CR3); the address is what was written there: bit 63 set, what its PCID has may stay */
 	BT_FLUSH_ALL,    /* global ones too (CR4.PGE, CR0.PG) */
 	BT_FLUSH_COUNT
 };
@@ -153,7 +153,7 @@ struct bt_world { /* what a processor asks of what is around it; tests have thei
 	void (*flush)(struct bt_cpu *c, enum bt_flush what, uint64_t va);
 	void (*code_made)(struct bt_cpu *c, uint64_t gpa); /* the page at @gpa begins to hold translated code */
 	void (*code_written)(struct bt_cpu *c, uint64_t gpa, size_t len); /* guest memory is about to be written */
-	void (*ipi)(struct bt_cpu *c, const struct bt_ipi *ipi);          /* not to itself alone */
+	void (*ipi)(struct bt_cpu *c, const struct bt_ipi *ipi);          /* to others; its own part the sender has taken */
 	void (*eoi)(struct bt_cpu *c, unsigned vector);                   /* of a level-triggered interrupt */
 };
 
