@@ -161,8 +161,7 @@ struct bt_lapic {
 	uint32_t id, tpr, ldr, dfr, svr, esr, icr_low, icr_high;
 	uint32_t lvt[7]; /* CMCI, timer, thermal, performance, LINT0, LINT1, error: as numbered in lapic.h */
 	uint32_t timer_initial, timer_divide;
-	uint64_t timer_start; /* TSC when the count began */
-	uint64_t deadline;    /* TSC at which it interrupts next; 0: never */
+	uint64_t deadline;    /* TSC at which it interrupts next (in deadline mode the guest's); 0: never */
 	uint32_t irr[8], isr[8], tmr[8];
 };
 

@@ -45,6 +45,8 @@ void bt_lapic_collect(struct bt_cpu *c); /* takes what the exchange has posted, 
 int bt_lapic_pending(const struct bt_cpu *c); /* the vector that the processor's priority lets through; -1: none */
 void bt_lapic_accept(struct bt_cpu *c, unsigned vector);
 uint64_t bt_lapic_deadline(const struct bt_cpu *c); /* host TSC of the timer's next interrupt; 0: none */
+uint64_t bt_lapic_tsc_deadline(const struct bt_cpu *c); /* its MSR, in the guest's TSC */
+void bt_lapic_set_tsc_deadline(struct bt_cpu *c, uint64_t value);
 void bt_lapic_save(const struct bt_cpu *c, uint8_t page[X86_LAPIC_BYTES]);
 void bt_lapic_load(struct bt_cpu *c, const uint8_t page[X86_LAPIC_BYTES]);
 /* does an interrupt for @dest (x2APIC or xAPIC form, physical or logical) mean this processor? */
