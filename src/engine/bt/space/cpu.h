@@ -206,8 +206,8 @@ struct bt_cpu {
 	bool left_step; /* translated code was left by a signal: the instruction at rip is the interpreter's */
 	uint8_t left_mode; /* and the mode it was in (enum bt_mode); before that, the one it was entered in */
 	uint8_t *native;   /* interp_vector.c: a page to run single instructions in */
-	uint64_t native_out, native_sp; /* where a signal there goes on, with which stack; 0: none runs */
-	uint64_t native_signal;
+	uint64_t native_out; /* where a signal there goes on */
+	uint16_t native_slot; /* where in the page the instruction goes */
 	struct bt_fault fault;
 	struct bt_lapic lapic;
 	struct x86_cpuid cpuid[BT_CPUID_MAX];

@@ -19,4 +19,11 @@
  */
 enum bt_step bt_interp(struct bt_cpu *c);
 
+/* bt_interp_init() - @page: BT_NATIVE_BYTES that may be written and executed, for instructions that are run natively; outlives @c. */
+enum { BT_NATIVE_BYTES = 16384 };
+void bt_interp_init(struct bt_cpu *c, void *page);
+
+/* bt_interp_native_fault() - for signal handlers: did it come from such an instruction? Then it ends there, as the guest's exception. */
+bool bt_interp_native_fault(struct bt_cpu *c, void *context, int sig);
+
 #endif

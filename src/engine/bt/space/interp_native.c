@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * interp_native.c - instructions that only compute are carried out by the processor itself
+ *
+ * Theory of operation. An instruction that reads and writes general registers, flags, vector registers and at most one memory operand
+ * needs no emulation, only other places: it is copied to a page of our own with its memory operand pointing to a buffer, between
+ * code that loads the guest's general registers and code that stores them. Vector and x87 registers are the guest's already. What
+ * it would have read is moved to the buffer before, what it wrote is moved back after; with LOCK, the operand is the memory itself.
+ * Encodings that 64-bit mode has not are rewritten to those it has.
+ *
+ * A host signal in the copy is the guest's exception. The handler calls bt_interp_native_fault(), which sends it to the end of the copy's
+ * code, where nothing of it is kept.
+ *
+ * The page:	code, then struct native at NATIVE_DATA
+ */
+#include <signal.h>
+#include <ucontext.h>
+
+#include "engine/bt/space/interp.h"
+#include "engine/bt/space/interp_internal.h"
+#include "engine/bt/space/mmu.h"
+#include "engine/bt/space/segment.h"
+
+enum { NATIVE_DATA = 4096, SLOT_BYTES = 48, RM_RSP = 4 };
+
+struct native {
+	uint64_t reg[X86_GPR_COUNT], flags, host_rsp;
+	uint64_t failed;
+	_Alignas(64) uint8_t buffer[X86_XSAVE_MAX];
+};
+
+_Static_assert(NATIVE_DATA + sizeof(struct native) <= BT_NATIVE_BYTES, "the page has room");
+
+struct code {
+	uint8_t *base, *at;
+};
+
+static struct native *data_of(const struct bt_cpu *c)
+{
+	return (struct native *)(c->native + NATIVE_DATA);
+}
+
+static void byte(struct code *k, unsigned b)
+{
+	*k->at++ = (uint8_t)b;
+}
+
+static void word32(struct code *k, uint32_t v)
+{
+	__builtin_memcpy(k->at, &v, 4);
+	k->at += 4;
+}
+
+/* rip_to() - the displacement from the end of this field to @offset in the page. */
+static void rip_to(struct code *k, size_t offset)
+{
+	word32(k, (uint32_t)(k->base + offset - (k->at + 4)));
+}
+
+/* move() - MOV between a register and the page: opcode 0x8b loads, 0x89 stores. */
+static void move(struct code *k, unsigned opcode, unsigned reg, size_t offset)
+{
+	byte(k, 0x48 | (reg >> 3) << 2);
+	byte(k, opcode);
+	byte(k, 5 | (reg & 7) << 3);
+	rip_to(k, offset);
+}
+
+static const uint8_t saved[] = { X86_RBX, X86_RBP, 12, 13, 14, 15 }; /* that a function must keep */
+
+static void push_pop(struct code *k, unsigned opcode, unsigned reg)
+{
+	if (reg >= 8)
+		byte(k, 0x41);
+	byte(k, opcode | (reg & 7));
+}
+
+#define AT(member) (NATIVE_DATA + offsetof(struct native, member))
+
+/* bt_interp_init() - the parts that stay: before the slot, and behind it. */
+void bt_interp_init(struct bt_cpu *c, void *page)
+{
+	struct code k = { page, page };
+
+	c->native = page;
+	for (size_t i = 0; i < sizeof(saved); i++)
+		push_pop(&k, 0x50, saved[i]);
+	move(&k, 0x89, X86_RSP, AT(host_rsp));
+	byte(&k, 0xff); /* PUSH flags */
+	byte(&k, 0x35);
+	rip_to(&k, AT(flags));
+	byte(&k, 0x9d); /* POPF */
+	for (unsigned r = 0; r < X86_GPR_COUNT; r++)
+		move(&k, 0x8b, r, AT(reg) + 8 * r);
+	c->native_slot = (uint16_t)(k.at - k.base);
+	for (unsigned i = 0; i < SLOT_BYTES; i++)
+		byte(&k, 0x90);
+	for (unsigned r = 0; r < X86_GPR_COUNT; r++)
+		move(&k, 0x89, r, AT(reg) + 8 * r);
+	move(&k, 0x8b, X86_RSP, AT(host_rsp));
+	byte(&k, 0x9c); /* PUSHF, POP flags */
+	byte(&k, 0x8f);
+	byte(&k, 0x05);
+	rip_to(&k, AT(flags));
+	c->native_out = (uint64_t)(uintptr_t)k.at + 7;
+	move(&k, 0x8b, X86_RSP, AT(host_rsp)); /* 7 bytes; a fault comes in behind it: its RSP is set */
+	byte(&k, 0xfc);                        /* CLD */
+	for (size_t i = sizeof(saved); i-- > 0;)
+		push_pop(&k, 0x58, saved[i]);
+	byte(&k, 0xc3);
+}
+
+bool bt_interp_native_fault(struct bt_cpu *c, void *context, int sig)
+{
+	greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
+	uint64_t pc = (uint64_t)g[REG_RIP];
+
+	if (!c->native || pc - (uint64_t)(uintptr_t)c->native >= NATIVE_DATA)
+		return false;
+	data_of(c)->failed = (uint64_t)sig;
+	g[REG_RIP] = (greg_t)c->native_out;
+	g[REG_RSP] = (greg_t)data_of(c)->host_rsp;
+	return true;
+}
+
+/* --- the copy ---------------------------------------------------------------------------------------------------------- */
+
+/* pointer_reg() - a register that the instruction does not use, for its operand's address. Those below 8 need no REX. */
+static unsigned pointer_reg(const struct x86_insn *i)
+{
+	unsigned used =
+		i->implicit_read | i->implicit_written | 1U << X86_RSP | 1U << i->reg | 1U << (i->reg & 3);
+	static const uint8_t choice[] = { X86_RSI, X86_RDI, X86_RBX, X86_RAX, X86_RCX, X86_RDX };
+
+	if (i->vvvv_is)
+		used |= 1U << i->vvvv;
+	for (size_t k = 0; k < sizeof(choice); k++)
+		if (!(used >> choice[k] & 1))
+			return choice[k];
+	return X86_RBP;
+}
+
+/* prefixes() - those that count in the copy: no segment, no address size; the operand's size as the mode had it. */
+static void prefixes(struct code *k, const struct x86_insn *i)
+{
+	bool mandatory = i->map >= X86_MAP_0F && (i->class == X86_VECTOR || i->map > X86_MAP_0F);
+	bool p66 = i->p66;
+
+	if (i->bits == 16 && !mandatory) /* 64-bit code's default is 32 bits */
+		p66 = i->op_size == 2;
+	if (i->lock)
+		byte(k, 0xf0);
+	if (p66)
+		byte(k, 0x66);
+	if (i->rep)
+		byte(k, i->rep);
+}
+
+/* copy() - the instruction into the slot, its memory operand at [@pointer]. */
+static void copy(struct work *w, unsigned pointer)
+{
+	const struct x86_insn *i = &w->i;
+	struct code k = { w->c->native, w->c->native + w->c->native_slot };
+	unsigned tail = i->at_disp ? i->at_disp + i->disp_len : i->at_sib ? i->at_sib + 1U : i->at_modrm + 1U;
+
+	if (i->form == X86_LEGACY) {
+		prefixes(&k, i);
+		if (i->rex)
+			byte(&k, i->is_mem ? i->rex & ~3U : i->rex);
+		if (i->bits != 64 && i->map == X86_MAP_1 && i->opcode >= 0x40 && i->opcode < 0x50) {
+			byte(&k, 0xff); /* INC, DEC: these bytes are REX now */
+			byte(&k, 0xc0 | (i->opcode & 15));
+			tail = i->len;
+		} else {
+			for (unsigned n = i->at_escape + (i->rex != 0); n <= i->at_opcode; n++)
+				byte(&k, i->map == X86_MAP_1 && i->opcode == 0x82 ? 0x80 : w->code[n]);
+		}
+	} else {
+		for (unsigned n = i->at_escape; n <= i->at_opcode; n++)
+			byte(&k, w->code[n]);
+		if (i->is_mem) { /* base and index are bits of the prefix */
+			uint8_t *p = k.base + w->c->native_slot + 1;
+
+			if (w->code[i->at_escape] != 0xc5)
+				*p |= i->form == X86_VEX || i->form == X86_EVEX ? 0x60 : 0;
+		}
+	}
+	if (i->has_modrm) {
+		byte(&k, i->is_mem ? (i->modrm & 0x38) | pointer : i->modrm);
+	} else {
+		tail = i->at_opcode + 1U;
+	}
+	for (unsigned n = tail; n < i->len; n++)
+		byte(&k, w->code[n]);
+	byte(&k, 0xe9); /* to the end of the slot */
+	word32(&k, (uint32_t)(k.base + w->c->native_slot + SLOT_BYTES - (k.at + 4)));
+}
+
+/* --- its memory ---------------------------------------------------------------------------------------------------------- */
+
+struct operand {
+	unsigned bytes;
+	uint64_t plus;   /* of a bit string: from the operand's address to the bit's unit */
+	uint8_t *direct; /* LOCK: the memory itself */
+};
+
+static unsigned state_bytes(const struct work *w)
+{
+	const struct x86_insn *i = &w->i;
+
+	if (i->map == X86_MAP_1) /* FLDENV, FNSTENV; FRSTOR, FNSAVE */
+		return i->opcode == 0xd9 ? (i->op_size == 2 ? 14 : 28) : i->op_size == 2 ? 94 : 108;
+	if (i->opcode == 0xae && (i->modrm >> 3 & 7) < 2)
+		return 512;
+	return w->c->xcr0 & 0xe0 ? 2688 : w->c->xcr0 & 4 ? 832 : 576;
+}
+
+/* is_bit_string() - BT, BTS, BTR, BTC by a register reach beyond their operand. */
+static bool is_bit_string(const struct x86_insn *i)
+{
+	return i->is_mem && i->form == X86_LEGACY && i->map == X86_MAP_0F && (i->opcode & 0xe7) == 0xa3;
+}
+
+static int operand_load(struct work *w, struct operand *o)
+{
+	struct native *d = data_of(w->c);
+	const struct x86_insn *i = &w->i;
+	uint64_t va;
+
+	o->bytes = i->class == X86_XSAVE && i->mem_size == 0 ? state_bytes(w) : i->mem_size;
+	if (is_bit_string(i)) {
+		uint64_t raw = interp__reg(w, i->reg, i->op_size);
+		int64_t bit = (int64_t)(raw << (64 - 8 * i->op_size)) >> (64 - 8 * i->op_size);
+
+		o->plus = (uint64_t)(bit >> (i->op_size == 8 ? 6 : i->op_size == 4 ? 5 : 4)) * i->op_size;
+		d->reg[i->reg] = (uint64_t)bit & (8U * i->op_size - 1);
+	}
+	if (i->lock) {
+		uint64_t mask = i->addr_size == 8 ? UINT64_MAX : (1ULL << (8 * i->addr_size)) - 1;
+
+		if (interp__linear(w, interp__segment(w), (interp__offset(w) + o->plus) & mask, o->bytes,
+				   true, &va) < 0 ||
+		    bt_reach(w->c, va, o->bytes, BT_WRITE, &o->direct) < 0)
+			return BT_FAULT;
+		if (o->direct)
+			return BT_OK;
+	}
+	for (unsigned at = 0; at < o->bytes; at += 64) {
+		unsigned n = o->bytes - at < 64 ? o->bytes - at : 64;
+
+		/* a store's old bytes as well: what an instruction does not write must stay */
+		if (interp__mem_get(w, o->plus + at, d->buffer + at, n) < 0) {
+			if (i->rm_use & X86_WRITTEN && w->c->fault.vector == X86_PAGE)
+				w->c->fault.code |= 2;
+			return BT_FAULT;
+		}
+	}
+	return BT_OK;
+}
+
+static int operand_store(struct work *w, const struct operand *o)
+{
+	struct native *d = data_of(w->c);
+
+	if (!(w->i.rm_use & X86_WRITTEN) || o->direct)
+		return BT_OK;
+	for (unsigned at = 0; at < o->bytes; at += 64)
+		if (interp__mem_put(w, o->plus + at, d->buffer + at,
+				    o->bytes - at < 64 ? o->bytes - at : 64) < 0)
+			return BT_FAULT;
+	return BT_OK;
+}
+
+/* --- running it ----------------------------------------------------------------------------------------------------------- */
+
+/* may_run() - vector instructions want the unit to be there and on. */
+static int may_run(struct work *w)
+{
+	struct bt_cpu *c = w->c;
+	const struct x86_insn *i = &w->i;
+	bool x87 = i->rm_is == X86_OP_X87 || (i->map == X86_MAP_1 && i->class != X86_PLAIN);
+
+	if (i->class == X86_PLAIN)
+		return BT_OK;
+	if (i->form != X86_LEGACY && !((c->cr4 & X86_CR4_OSXSAVE) && (c->xcr0 & 6) == 6))
+		return bt_raise(c, X86_UD);
+	if ((c->cr0 & X86_CR0_EM) && i->opcode != 0x9b)
+		return bt_raise(c, x87 ? X86_NM : X86_UD);
+	if (c->cr0 & X86_CR0_TS)
+		return bt_raise(c, X86_NM);
+	return BT_OK;
+}
+
+static int native_fault(struct work *w, uint64_t sig)
+{
+	bool x87 = w->i.map == X86_MAP_1;
+
+	switch (sig) {
+	case SIGFPE: return bt_raise(w->c, w->i.class == X86_PLAIN ? X86_DE : x87 ? X86_MATH : X86_SIMD);
+	case SIGILL: return bt_raise(w->c, X86_UD);
+	default: return bt_raise_code(w->c, X86_GP, 0);
+	}
+}
+
+int interp__native(struct work *w)
+{
+	struct bt_cpu *c = w->c;
+	struct native *d = data_of(c);
+	const struct x86_insn *i = &w->i;
+	struct operand o = { 0 };
+	unsigned pointer = i->is_mem ? pointer_reg(i) : 0;
+	uint64_t was = 0;
+
+	if (i->vsib)
+		return INTERP_UNKNOWN;
+	if (may_run(w) < 0)
+		return BT_FAULT;
+	for (int r = 0; r < X86_GPR_COUNT; r++)
+		d->reg[r] = c->gpr[r];
+	if (i->is_mem && operand_load(w, &o) < 0)
+		return BT_FAULT;
+	if (i->is_mem) {
+		was = d->reg[pointer];
+		d->reg[pointer] = (uint64_t)(uintptr_t)(o.direct ? o.direct : d->buffer);
+	}
+	if (i->class == X86_XSAVE && (i->implicit_read & 1) &&
+	    i->map != X86_MAP_1) { /* no more than the guest has turned on */
+		d->reg[X86_RAX] &= c->xcr0;
+		d->reg[X86_RDX] &= c->xcr0 >> 32;
+	}
+	copy(w, pointer);
+	d->flags = (c->rflags & X86_ARITH) | 2;
+	d->failed = 0;
+	((void (*)(void))(uintptr_t)c->native)();
+	if (d->failed)
+		return native_fault(w, d->failed);
+	if (i->is_mem) {
+		if (operand_store(w, &o) < 0)
+			return BT_FAULT;
+		d->reg[pointer] = was;
+	}
+	if (is_bit_string(i))
+		d->reg[i->reg] = c->gpr[i->reg];
+	if (i->class == X86_XSAVE && i->map != X86_MAP_1) {
+		d->reg[X86_RAX] = c->gpr[X86_RAX];
+		d->reg[X86_RDX] = c->gpr[X86_RDX];
+	}
+	for (int r = 0; r < X86_GPR_COUNT; r++)
+		c->gpr[r] = d->reg[r];
+	c->rflags = (c->rflags & ~(uint64_t)X86_ARITH) | (d->flags & X86_ARITH);
+	return BT_OK;
+}
