@@ -52,7 +52,7 @@ static void leave(struct bt_cpu *c, ucontext_t *uc, const uint64_t reg[X86_GPR_C
 	c->rip = rip;
 	c->left_mode = mode;
 	g[REG_EFL] &= ~(greg_t)(FLAG_TRAP | X86_DF);
-	g[REG_RIP] = (greg_t)(uintptr_t)bt_leave_signal;
+	g[REG_RIP] = (greg_t)(uintptr_t)bt_leave_signal();
 	bt_process()->stepping = false;
 }
 
@@ -156,6 +156,11 @@ void bt_signal_border(struct bt_cpu *c, void *context)
 	uint64_t reg[X86_GPR_COUNT];
 	enum bt_recover how;
 
+	if (bt_is_entering(pc)) { /* nothing of the guest has run: leave as if nobody had come */
+		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)bt_leave_signal();
+		step_on(uc, false);
+		return;
+	}
 	if (!bt_is_cache(pc)) { /* C: it looks itself before it enters again */
 		step_on(uc, false);
 		return;

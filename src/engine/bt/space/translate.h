@@ -44,10 +44,12 @@ struct bt_exit {
 struct bt_record {            /* of one guest instruction */
 	uint16_t host, guest; /* offsets of its code: from bt_block.entry, from bt_block.rip */
 	uint16_t
-		undo; /* from entry: up to here nothing of it has happened that @saved and @shifted do not undo */
-	uint8_t n_saved, shifted; /* bit 0: RSI, bit 1: RDI have been moved by shift_of[select] */
+		undo; /* from entry: the host instruction that can fault; @saved and @shifted then undo all that was moved for it */
+	uint16_t undo_first; /* another one before it, with the first @n_first of @saved; 0: none */
+	uint8_t n_saved, n_first;
+	uint8_t shifted; /* bit 0: RSI, bit 1: RDI have been moved by shift_of[select] */
 	uint8_t mode;
-	int8_t select; /* register that holds the choice of shift_of (a BT_KERNEL_AC operand) up to @undo; -1: none */
+	int8_t select; /* register that holds the choice of shift_of (a BT_KERNEL_AC operand) at @undo; -1: none */
 	struct {
 		uint8_t reg, scratch; /* guest register, index into bt_cpu.scratch */
 	} saved[4];
@@ -65,6 +67,7 @@ struct bt_block {
 	uint16_t n_insns, guest_len;
 	uint8_t *head[2]; /* entered through the first and second table */
 	uint8_t *entry;   /* entered by links and from C: at least 5 bytes that a jump may overwrite */
+	uint8_t *kill;    /* where a dead block's entry leads: out */
 	uint8_t *end;
 	struct bt_record *record;
 	struct bt_link *in;                   /* links that lead here */
@@ -103,8 +106,8 @@ enum bt_recover { BT_RECOVER_BEFORE, BT_RECOVER_INSIDE };
 /**
  * bt_recover() - the guest's registers at a host address in a block
  * @reg: the host's 16 registers there, in x86 order; changed in place to the guest's (RSP still with the shift)
- * Return: the record; *ret_how says BEFORE when nothing of the record's instruction has happened (registers are the guest's at its
- * start), INSIDE when it is past its undo point: let it run on to the next. Async-signal-safe.
+ * Return: the record; *ret_how says BEFORE where nothing of the record's instruction has happened (registers are the guest's at its
+ * start: at its first host instruction, and at the one that can fault), INSIDE elsewhere: let it run on. Async-signal-safe.
  */
 const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block *b, const void *pc,
 				   uint64_t reg[16], enum bt_recover *ret_how);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * block.c - blocks found, listed by page, linked, killed, and all dropped when there is no room
+ *
+ * A processor at a time runs here: several that share the cache will need a lock around translation, and epochs before room is used again.
+ */
+#include "engine/bt/space/emit.h"
+#include "engine/bt/space/host.h"
+#include "engine/bt/space/mmu.h"
+#include "engine/bt/space/translate_internal.h"
+
+#define PAGE 4096ULL
+#define NONE (~0ULL)
+
+static const uint32_t tables[][2] = {
+	/* address, bits: kernel's, user's */
+	{ BT_TABLE_KERNEL, BT_TABLE_BITS },
+	{ BT_TABLE_USER, BT_TABLE_BITS },
+	{ BT_TABLE2_KERNEL, BT_TABLE2_BITS },
+	{ BT_TABLE2_USER, BT_TABLE2_BITS },
+};
+
+static unsigned hash_of(uint64_t v)
+{
+	return (unsigned)(v * 0x9e3779b97f4a7c15ULL >> 48);
+}
+
+void *translate__alloc(size_t n)
+{
+	struct translate_store *s = translate__store();
+	void *p = (void *)(uintptr_t)s->arena_at;
+
+	s->arena_at += (n + 15) & ~15ULL;
+	return p;
+}
+
+uint32_t translate__exit(enum bt_leave why, enum bt_mode mode, uint64_t rip, uint8_t *patch)
+{
+	struct translate_store *s = translate__store();
+
+	s->exit[s->n_exits] =
+		(struct bt_exit){ .why = (uint8_t)why, .mode = (uint8_t)mode, .rip = rip, .patch = patch };
+	return s->n_exits++;
+}
+
+/* --- tables of indirect targets -------------------------------------------------------------------------------------- */
+
+static uint32_t *slot(unsigned table, uint64_t rip)
+{
+	return (uint32_t *)(uintptr_t)tables[table][0] + (rip & ((1ULL << tables[table][1]) - 1));
+}
+
+/* empty() - what an unused place of a table holds: the way on. */
+static uint32_t empty(unsigned table)
+{
+	const struct translate_store *s = translate__store();
+
+	return (uint32_t)(uintptr_t)(table < 2 ? s->second[table] : s->miss);
+}
+
+static void table_clear(unsigned table)
+{
+	uint32_t *t = slot(table, 0), value = empty(table);
+
+	for (size_t i = 0; i < 1UL << tables[table][1]; i++)
+		t[i] = value;
+}
+
+void bt_table_clear(bool user)
+{
+	table_clear(user);
+	table_clear(2 + user);
+}
+
+void bt_table_clear_page(uint64_t va)
+{
+	bool user = !(va >> 63);
+
+	for (unsigned t = user; t < 4; t += 2)
+		for (uint64_t at = va & -PAGE, end = at + PAGE; at < end; at++)
+			*slot(t, at) = empty(t);
+}
+
+void bt_table_put(struct bt_block *b)
+{
+	unsigned user = b->mode == BT_USER;
+
+	if (*slot(user, b->rip) == empty(user))
+		*slot(user, b->rip) = (uint32_t)(uintptr_t)b->head[0];
+	else
+		*slot(2 + user, b->rip) = (uint32_t)(uintptr_t)b->head[1];
+}
+
+static void table_remove(const struct bt_block *b)
+{
+	unsigned user = b->mode == BT_USER;
+
+	for (unsigned i = 0; i < 2; i++)
+		if (*slot(2 * i + user, b->rip) == (uint32_t)(uintptr_t)b->head[i])
+			*slot(2 * i + user, b->rip) = empty(2 * i + user);
+}
+
+/* --- start and restart ----------------------------------------------------------------------------------------------------- */
+
+void translate__reset(void)
+{
+	struct translate_store *s = translate__store();
+
+	for (unsigned i = 0; i < HASH_BUCKETS; i++)
+		s->hash[i] = s->page[i] = NULL;
+	for (uint32_t i = 0; i < s->n_blocks; i++) {
+		struct bt_block *b = s->order[i];
+
+		s->code_page[b->gpa >> 15] = 0;
+		if (b->gpa2 != NONE)
+			s->code_page[b->gpa2 >> 15] = 0;
+	}
+	s->n_blocks = 0;
+	s->n_exits = 2; /* the stubs' */
+	s->cache_at = (uint8_t *)s->cache_first;
+	s->arena_at = BT_ARENA_BASE + sizeof(*s);
+	bt_table_clear(false);
+	bt_table_clear(true);
+}
+
+void bt_translate_init(struct bt_vm *vm)
+{
+	struct translate_store *s = translate__store();
+	uint32_t a = 7, b, cx = 0, d;
+
+	(void)vm;
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(cx), "=d"(d));
+	s->has_bmi2 = b >> 8 & 1;
+	s->cache_at = (uint8_t *)BT_CACHE_BASE;
+	translate__stubs();
+	translate__reset();
+}
+
+static bool is_full(void)
+{
+	const struct translate_store *s = translate__store();
+
+	return s->cache_at + BLOCK_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE ||
+	       s->arena_at + 65536 > BT_ARENA_BASE + BT_ARENA_SIZE || s->n_blocks + 1 >= BLOCKS_MAX ||
+	       s->n_exits + 4 * BLOCK_INSNS_MAX >= EXITS_MAX;
+}
+
+/* --- finding --------------------------------------------------------------------------------------------------------------- */
+
+static bool page_bit(uint64_t gpa)
+{
+	return translate__store()->code_page[gpa >> 15] >> (gpa >> 12 & 7) & 1;
+}
+
+bool bt_code_has(uint64_t gpa)
+{
+	return gpa < BT_RAM_SIZE && page_bit(gpa);
+}
+
+static void page_add(struct bt_cpu *c, struct bt_block *b, unsigned which, uint64_t gpa)
+{
+	struct translate_store *s = translate__store();
+	struct bt_block **head = &s->page[hash_of(gpa / PAGE)];
+
+	b->page_next[which] = *head;
+	*head = b;
+	if (!page_bit(gpa)) {
+		s->code_page[gpa >> 15] |= (uint8_t)(1U << (gpa >> 12 & 7));
+		c->world->code_made(c, gpa & -PAGE);
+	}
+}
+
+void translate__insert(struct bt_cpu *c, struct bt_block *b)
+{
+	struct translate_store *s = translate__store();
+	struct bt_block **head = &s->hash[hash_of(b->rip)];
+
+	s->order[s->n_blocks++] = b;
+	b->next = *head;
+	*head = b;
+	page_add(c, b, 0, b->gpa);
+	if (b->gpa2 != NONE) {
+		/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
+		if (hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
+			page_add(c, b, 1, b->gpa2);
+		else if (!page_bit(b->gpa2)) {
+			s->code_page[b->gpa2 >> 15] |= (uint8_t)(1U << (b->gpa2 >> 12 & 7));
+			c->world->code_made(c, b->gpa2 & -PAGE);
+		}
+	}
+}
+
+struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
+{
+	struct bt_page page;
+
+	if (bt_walk(c, rip, BT_FETCH, &page) < 0)
+		return NULL;
+	for (struct bt_block *b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
+		if (b->rip == rip && b->gpa == page.gpa && b->mode == mode)
+			return b;
+	if (!bt_ram(c->vm, page.gpa, 1, false) || page.gpa >= BT_RAM_SIZE) {
+		bt_raise_code(c, X86_GP, 0);
+		return NULL;
+	}
+	if (is_full())
+		translate__reset();
+	return translate__block(c, rip, mode, page.gpa);
+}
+
+struct bt_block *bt_block_at(const void *pc)
+{
+	const struct translate_store *s = translate__store();
+	uint32_t low = 0, high = s->n_blocks;
+
+	if ((const uint8_t *)pc < s->cache_first || (const uint8_t *)pc >= s->cache_at)
+		return NULL;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		struct bt_block *b = s->order[middle];
+
+		if ((const uint8_t *)pc < b->head[1])
+			high = middle;
+		else if ((const uint8_t *)pc >= b->end)
+			low = middle + 1;
+		else
+			return b;
+	}
+	return NULL;
+}
+
+bool bt_is_cache(const void *pc)
+{
+	return (uintptr_t)pc - BT_CACHE_BASE < BT_CACHE_SIZE;
+}
+
+/* --- links and the end of blocks --------------------------------------------------------------------------------------------- */
+
+void bt_link(const struct bt_exit *x, struct bt_block *to)
+{
+	struct bt_link *l;
+	int32_t d;
+
+	if (!x->patch || to->dead || to->mode != x->mode || to->rip != x->rip)
+		return;
+	__builtin_memcpy(&d, x->patch, 4);
+	if (x->patch + 4 + d == to->entry)
+		return;
+	l = translate__alloc(sizeof(*l));
+	*l = (struct bt_link){ .next = to->in, .patch = x->patch, .stub = x->patch + 4 + d };
+	to->in = l;
+	emit_fill(x->patch, to->entry);
+}
+
+static void unhash(struct bt_block **head, const struct bt_block *b)
+{
+	while (*head && *head != b)
+		head = &(*head)->next;
+	if (*head)
+		*head = b->next;
+}
+
+void bt_block_kill(struct bt_block *b)
+{
+	struct translate_store *s = translate__store();
+	struct emit e = { b->entry };
+
+	if (b->dead)
+		return;
+	b->dead = true;
+	for (struct bt_link *l = b->in; l; l = l->next)
+		emit_fill(l->patch, l->stub);
+	b->in = NULL;
+	table_remove(b);
+	unhash(&s->hash[hash_of(b->rip)], b);
+	/* who is in it goes on behind the first five bytes; who comes now leaves, and finds another */
+	emit_jump(&e, b->kill);
+}
+
+static bool is_on(const struct bt_block *b, uint64_t gpa, size_t len)
+{
+	uint64_t first_end = b->gpa + b->guest_len, page_end = (b->gpa & -PAGE) + PAGE;
+
+	if (first_end > page_end)
+		first_end = page_end;
+	if (gpa < first_end + X86_INSN_MAX && b->gpa < gpa + len)
+		return true;
+	return b->gpa2 != NONE &&
+	       gpa < (b->gpa2 & -PAGE) + (b->gpa + b->guest_len - page_end) + X86_INSN_MAX &&
+	       (b->gpa2 & -PAGE) < gpa + len;
+}
+
+unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len)
+{
+	struct translate_store *s = translate__store();
+	unsigned killed = 0;
+
+	(void)vm;
+	for (uint64_t page = gpa & -PAGE; page < gpa + len; page += PAGE) {
+		struct bt_block **at = &s->page[hash_of(page / PAGE)];
+		bool left = false;
+
+		if (!bt_code_has(page))
+			continue;
+		while (*at) {
+			struct bt_block *b = *at;
+			unsigned which = hash_of(b->gpa / PAGE) == hash_of(page / PAGE) ? 0 : 1;
+			bool here =
+				(b->gpa & -PAGE) == page || (b->gpa2 != NONE && (b->gpa2 & -PAGE) == page);
+
+			if (!b->dead && here && is_on(b, gpa, len)) {
+				bt_block_kill(b);
+				killed++;
+			}
+			if (b->dead) {
+				*at = b->page_next[which];
+				continue;
+			}
+			left |= here;
+			at = &b->page_next[which];
+		}
+		if (!left)
+			s->code_page[page >> 15] &= (uint8_t) ~(1U << (page >> 12 & 7));
+	}
+	return killed;
+}

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * translate.c - one block: guest instructions in, host code and records out
+ *
+ * Theory of operation. Most instructions are copied. In kernel mode a memory operand gets the segment prefix whose base is BT_SHIFT; the
+ * stack pointer is shifted as it stands, so operands on it, pushes and pops are right without one. What names an address
+ * relative to RIP, or the stack pointer as a number, is rewritten (rewrite.c). Nothing here that was not in the guest's code
+ * touches a flag: what computes beside it is LEA, MOV, JRCXZ, SHRX, PEXT.
+ *
+ * An instruction that no rule covers is left to the interpreter: BT_LEAVE_STEP ends the block.
+ */
+#include "engine/bt/space/emit.h"
+#include "engine/bt/space/mmu.h"
+#include "engine/bt/space/rewrite.h"
+#include "engine/bt/space/translate_internal.h"
+
+#define PAGE 4096ULL
+#define NONE (~0ULL)
+
+struct stub { /* a hole in the block that leads to an exit */
+	uint8_t *hole;
+	uint8_t why, mode;
+	uint64_t rip;
+};
+
+enum { STUBS_MAX = 2 * BLOCK_INSNS_MAX + 8 };
+
+struct translation {
+	struct bt_cpu *c;
+	struct bt_block *b;
+	struct emit e;
+	enum bt_mode mode;
+	uint64_t rip, next;
+	struct x86_insn i;
+	uint8_t code[X86_INSN_MAX];
+	struct stub stub[STUBS_MAX];
+	unsigned n_stubs, n_insns;
+	struct bt_record record[BLOCK_INSNS_MAX + 1];
+};
+
+/* hole() - JMP to an exit of the block's own. */
+static void hole(struct translation *t, enum bt_leave why, uint64_t rip)
+{
+	t->stub[t->n_stubs++] = (struct stub){ emit_hole(&t->e), (uint8_t)why, (uint8_t)t->mode, rip };
+}
+
+/* --- heads: entered from a table, with the target in RCX ------------------------------------------------------------------- */
+
+static void head(struct translation *t, unsigned level, const uint8_t *otherwise)
+{
+	struct emit *e = &t->e;
+	uint64_t rip = t->b->rip;
+	uint8_t *hit;
+
+	t->b->head[level] = e->at;
+	if ((int64_t)rip == (int32_t)rip) {
+		emit_8(e, 0x48); /* LEA rcx, [rcx - rip] */
+		emit_8(e, 0x8d);
+		emit_8(e, 0x89);
+		emit_32(e, -rip);
+	} else {
+		emit_mov_imm(e, X86_RAX, -rip);
+		emit_add(e, X86_RCX, X86_RCX, X86_RAX, 0);
+	}
+	emit_8(e, 0xe3); /* JRCXZ */
+	emit_8(e, 0);
+	hit = e->at - 1;
+	if ((int64_t)rip == (int32_t)rip) {
+		emit_8(e, 0x48);
+		emit_8(e, 0x8d);
+		emit_8(e, 0x89);
+		emit_32(e, rip);
+	} else {
+		emit_mov_imm(e, X86_RAX, rip);
+		emit_add(e, X86_RCX, X86_RCX, X86_RAX, 0);
+	}
+	emit_jump(e, otherwise);
+	*hit = (uint8_t)(e->at - (hit + 1));
+	emit_load(e, X86_RCX, BT_AT(target_rcx));
+	emit_load(e, X86_RAX, BT_AT(target_rax));
+}
+
+/* lookup() - to the block for the target in RCX. */
+static void lookup(struct translation *t)
+{
+	struct emit *e = &t->e;
+
+	emit_8(e, 0x0f); /* MOVZX eax, cx */
+	emit_8(e, 0xb7);
+	emit_8(e, 0xc1);
+	emit_8(e, 0x8b); /* MOV eax, [rax * 4 + table] */
+	emit_8(e, 0x04);
+	emit_8(e, 0x85);
+	emit_32(e, t->mode == BT_USER ? BT_TABLE_USER : BT_TABLE_KERNEL);
+	emit_8(e, 0xff); /* JMP rax */
+	emit_8(e, 0xe0);
+}
+
+/* --- control flow: each ends the block, but for a branch that is not taken -------------------------------------------------------- */
+
+enum verdict { GO_ON, END };
+
+static enum verdict step(struct translation *t)
+{
+	hole(t, BT_LEAVE_STEP, t->rip);
+	return END;
+}
+
+static void save_target(struct translation *t)
+{
+	emit_store(&t->e, BT_AT(target_rcx), X86_RCX);
+	emit_store(&t->e, BT_AT(target_rax), X86_RAX);
+}
+
+static void undo_here(struct translation *t, struct bt_record *r)
+{
+	r->undo = (uint16_t)(t->e.at - t->b->entry);
+}
+
+/* push_return() - PUSH takes 32 bits; the rest is put over what it extended them to. */
+static void push_return(struct translation *t)
+{
+	struct emit *e = &t->e;
+
+	emit_8(e, 0x68);
+	emit_32(e, t->next);
+	if ((int64_t)t->next == (int32_t)t->next)
+		return;
+	emit_8(e, 0xc7); /* MOV dword [rsp + 4], high */
+	emit_8(e, 0x44);
+	emit_8(e, 0x24);
+	emit_8(e, 4);
+	emit_32(e, t->next >> 32);
+}
+
+static enum verdict jump_if(struct translation *t)
+{
+	uint64_t target = t->next + t->i.imm;
+	struct emit *e = &t->e;
+
+	if (t->i.p66)
+		return step(t);
+	emit_8(e, 0x0f);
+	emit_8(e, 0x80 | t->i.cc);
+	emit_32(e, 0);
+	t->stub[t->n_stubs++] = (struct stub){ e->at - 4, BT_LEAVE_LINK, (uint8_t)t->mode, target };
+	return GO_ON;
+}
+
+/* loop() - LOOPcc and JRCXZ have a byte of distance only: they jump over a jump. */
+static enum verdict loop(struct translation *t)
+{
+	struct emit *e = &t->e;
+
+	if (t->i.p66)
+		return step(t);
+	if (t->i.p67)
+		emit_8(e, 0x67);
+	emit_8(e, t->i.opcode);
+	emit_8(e, 2);
+	emit_8(e, 0xeb);
+	emit_8(e, 5);
+	hole(t, BT_LEAVE_LINK, t->next + t->i.imm);
+	return GO_ON;
+}
+
+/* target() - of an indirect branch, into RCX. Return: false when the interpreter must. */
+static bool target(struct translation *t, struct bt_record *r)
+{
+	struct x86_insn load = t->i;
+	uint8_t code[X86_INSN_MAX];
+
+	if (!t->i.is_mem) {
+		if (t->i.rm == X86_RSP && t->mode != BT_USER)
+			return false;
+		save_target(t);
+		if (t->i.rm != X86_RCX)
+			emit_mov(&t->e, X86_RCX, t->i.rm);
+		return true;
+	}
+	/* CALL or JMP [x] is MOV rcx, [x] in other bits: the same ModRM but for its middle */
+	for (unsigned n = 0; n < t->i.len; n++)
+		code[n] = t->code[n];
+	code[t->i.at_opcode] = 0x8b;
+	code[t->i.at_modrm] = (t->i.modrm & ~0x38U) | X86_RCX << 3;
+	load.opcode = 0x8b;
+	load.modrm = code[t->i.at_modrm];
+	load.reg = X86_RCX;
+	load.reg_is = X86_OP_GPR;
+	load.reg_use = X86_WRITTEN;
+	load.implicit_read = load.implicit_written = 0;
+	load.rex = (load.rex & ~4U) | 0x48;
+	load.class = X86_PLAIN;
+	load.p66 = false;
+	load.op_size = 8;
+	if (t->mode == BT_KERNEL_AC || !rewrite_possible(&load, t->mode, t->next))
+		return false;
+	save_target(t);
+	rewrite(&t->e, &load, code, t->mode, t->next, t->b->entry, r);
+	r->undo_first = r->undo; /* RCX is written by the load itself: at the load it is the guest's */
+	r->n_first = r->n_saved;
+	return true;
+}
+
+static void rcx_is_saved(struct bt_record *r)
+{
+	r->saved[r->n_saved].reg = X86_RCX;
+	r->saved[r->n_saved++].scratch = SAVED_RCX;
+}
+
+static enum verdict indirect(struct translation *t, struct bt_record *r, bool call)
+{
+	if (t->i.p66 || !target(t, r))
+		return step(t);
+	if (call) {
+		rcx_is_saved(r);
+		undo_here(t, r);
+		push_return(t);
+	}
+	lookup(t);
+	return END;
+}
+
+static enum verdict ret(struct translation *t, struct bt_record *r)
+{
+	struct emit *e = &t->e;
+
+	if (t->i.p66 || t->mode == BT_KERNEL_AC)
+		return step(t);
+	save_target(t);
+	undo_here(t, r);
+	emit_8(e, 0x59); /* POP rcx */
+	if (t->i.imm) {
+		emit_8(e, 0x48); /* LEA rsp, [rsp + imm] */
+		emit_8(e, 0x8d);
+		emit_8(e, 0xa4);
+		emit_8(e, 0x24);
+		emit_32(e, t->i.imm);
+	}
+	lookup(t);
+	return END;
+}
+
+/* --- what kernels do often ---------------------------------------------------------------------------------------------------------- */
+
+/* waits() - leave at @rip when something waits for interrupts; RCX is saved at scratch 0, and is again afterwards. */
+static void waits(struct translation *t, uint64_t rip)
+{
+	struct emit *e = &t->e;
+
+	emit_store(e, BT_AT(scratch[0]), X86_RCX);
+	emit_load(e, X86_RCX, BT_AT(quiet));
+	emit_8(e, 0xe3); /* JRCXZ over the next jump */
+	emit_8(e, 2);
+	emit_8(e, 0xeb);
+	emit_8(e, 8 + 5);
+	emit_load(e, X86_RCX, BT_AT(scratch[0]));
+	hole(t, BT_LEAVE_ATTENTION, rip);
+	emit_load(e, X86_RCX, BT_AT(scratch[0]));
+}
+
+/* peek() - the opcode byte that follows; 0xf4 (HLT), which is safe, when it cannot be seen. */
+static uint8_t peek(struct translation *t)
+{
+	uint8_t byte;
+
+	if (((t->next ^ t->b->rip) & -PAGE) || bt_fetch(t->c, t->next, &byte, 1) < 0)
+		return 0xf4;
+	return byte;
+}
+
+static enum verdict interrupts(struct translation *t, struct bt_record *r)
+{
+	bool on = t->i.class == X86_STI;
+	uint8_t next = on ? peek(t) : 0;
+
+	if (t->mode == BT_USER)
+		return step(t);
+	if (on && (next == 0xf4 || next == 0x0f || next == 0x48 || next == 0xcf || next == 0xfb))
+		return step(t); /* HLT, SYSEXIT, SYSRET, IRET: its shadow counts there */
+	undo_here(t, r);
+	emit_store_imm(&t->e, BT_AT(if_clear), on ? 0 : (uint32_t)-X86_IF);
+	if (on)
+		waits(t, t->next);
+	return GO_ON;
+}
+
+/* push_flags() - the host's have IF set; if_clear makes of them the guest's. */
+static enum verdict push_flags(struct translation *t, struct bt_record *r)
+{
+	struct emit *e = &t->e;
+
+	if (t->i.op_size != 8 || t->mode == BT_USER)
+		return step(t);
+	if (t->mode == BT_KERNEL_AC) /* AC would be missing */
+		return step(t);
+	undo_here(t, r);
+	emit_8(e, 0x9c);
+	emit_store(e, BT_AT(scratch[0]), X86_RCX);
+	emit_store(e, BT_AT(scratch[1]), X86_RAX);
+	emit_8(e, 0x59); /* POP rcx */
+	emit_load(e, X86_RAX, BT_AT(if_clear));
+	emit_add(e, X86_RCX, X86_RCX, X86_RAX, 0);
+	emit_8(e, 0x51); /* PUSH rcx */
+	emit_load(e, X86_RAX, BT_AT(scratch[1]));
+	emit_load(e, X86_RCX, BT_AT(scratch[0]));
+	return GO_ON;
+}
+
+static enum verdict swap_bases(struct translation *t)
+{
+	struct emit *e = &t->e;
+
+	if (t->mode == BT_USER)
+		return step(t);
+	emit_store(e, BT_AT(scratch[0]), X86_RAX);
+	emit_store(e, BT_AT(scratch[1]), X86_RCX);
+	emit_load(e, X86_RAX, BT_AT(gs_base));
+	emit_load(e, X86_RCX, BT_AT(kernel_gs_base));
+	emit_store(e, BT_AT(gs_base), X86_RCX);
+	emit_store(e, BT_AT(kernel_gs_base), X86_RAX);
+	emit_mov_imm(e, X86_RAX, BT_SHIFT);
+	emit_add(e, X86_RAX, X86_RAX, X86_RCX, 0);
+	emit_store(e, BT_AT(fs_view), X86_RAX);
+	emit_8(e, 0xf3); /* WRFSBASE rax */
+	emit_8(e, 0x48);
+	emit_8(e, 0x0f);
+	emit_8(e, 0xae);
+	emit_8(e, 0xd0);
+	emit_load(e, X86_RAX, BT_AT(scratch[0]));
+	emit_load(e, X86_RCX, BT_AT(scratch[1]));
+	return GO_ON;
+}
+
+static enum verdict access_mode(struct translation *t)
+{
+	if (t->mode == BT_USER)
+		return step(t);
+	t->mode = t->i.class == X86_STAC ? BT_KERNEL_AC : BT_KERNEL;
+	return GO_ON;
+}
+
+static enum verdict time_stamp(struct translation *t)
+{
+	if (t->c->tsc_offset || (t->c->cr4 & X86_CR4_TSD) || t->i.opcode != 0x31)
+		return step(t);
+	emit_8(&t->e, 0x0f);
+	emit_8(&t->e, 0x31);
+	return GO_ON;
+}
+
+static enum verdict plain(struct translation *t, struct bt_record *r)
+{
+	if (((t->i.class == X86_VECTOR || t->i.class == X86_XSAVE) &&
+	     (t->c->cr0 & (X86_CR0_EM | X86_CR0_TS))) ||
+	    !rewrite_possible(&t->i, t->mode, t->next))
+		return step(t);
+	rewrite(&t->e, &t->i, t->code, t->mode, t->next, t->b->entry, r);
+	return GO_ON;
+}
+
+static enum verdict instruction(struct translation *t, struct bt_record *r)
+{
+	switch (t->i.class) {
+	case X86_NOP:
+	case X86_SERIALIZE: return GO_ON;
+	case X86_PLAIN:
+	case X86_LEA:
+	case X86_VECTOR:
+	case X86_XSAVE:
+	case X86_STRING:
+	case X86_STACK: return plain(t, r);
+	case X86_JCC: return jump_if(t);
+	case X86_LOOP: return loop(t);
+	case X86_JMP:
+		if (t->i.p66)
+			return step(t);
+		hole(t, BT_LEAVE_LINK, t->next + t->i.imm);
+		return END;
+	case X86_CALL:
+		if (t->i.p66)
+			return step(t);
+		push_return(t);
+		hole(t, BT_LEAVE_LINK, t->next + t->i.imm);
+		return END;
+	case X86_JMP_IND: return indirect(t, r, false);
+	case X86_CALL_IND: return indirect(t, r, true);
+	case X86_RET: return ret(t, r);
+	case X86_SYSCALL: hole(t, BT_LEAVE_SYSCALL, t->next); return END;
+	case X86_SYSRET: hole(t, BT_LEAVE_SYSRET, t->rip); return END;
+	case X86_IRET: hole(t, BT_LEAVE_IRET, t->rip); return END;
+	case X86_CLI:
+	case X86_STI: return interrupts(t, r);
+	case X86_PUSHF: return push_flags(t, r);
+	case X86_SWAPGS: return swap_bases(t);
+	case X86_STAC:
+	case X86_CLAC: return access_mode(t);
+	case X86_RDTSC: return time_stamp(t);
+	default: return step(t);
+	}
+}
+
+/* --- the block -------------------------------------------------------------------------------------------------------------------------- */
+
+/* on_block() - may the instruction, its first byte at t->rip, be in this block? Pages are looked at as it grows. */
+static bool on_block(struct translation *t, unsigned len)
+{
+	struct bt_block *b = t->b;
+	uint64_t last = t->rip + len - 1;
+	struct bt_page page;
+
+	if (!((last ^ b->rip) & -PAGE))
+		return true;
+	if (b->mode == BT_USER && t->n_insns > 0) /* alone, it may lie on two */
+		return false;
+	if (((last & -PAGE) - (b->rip & -PAGE)) != PAGE)
+		return false;
+	if (b->gpa2 == NONE) {
+		if (bt_walk(t->c, last & -PAGE, BT_FETCH | BT_QUIET, &page) < 0 || page.gpa >= BT_RAM_SIZE)
+			return false;
+		b->gpa2 = page.gpa;
+	}
+	return true;
+}
+
+/* fetch() - Return: 1; 0 when the block ends before it; -1 when it is the interpreter's to say what is wrong. */
+static int fetch(struct translation *t)
+{
+	int n = bt_fetch(t->c, t->rip, t->code, X86_INSN_MAX), len;
+
+	if (n < 0)
+		return t->n_insns ? 0 : -1;
+	len = x86_decode(&t->i, t->code, (size_t)n, 64);
+	if (len <= 0)
+		return t->n_insns ? 0 : -1;
+	t->next = t->rip + (uint64_t)len;
+	if (!on_block(t, (unsigned)len))
+		return t->n_insns ? 0 : -1;
+	return 1;
+}
+
+static void body(struct translation *t)
+{
+	enum verdict v = GO_ON;
+
+	while (v == GO_ON) {
+		struct bt_record *r = &t->record[t->n_insns];
+		int r_fetch = t->n_insns < BLOCK_INSNS_MAX ? fetch(t) : 0;
+
+		if (r_fetch == 0) {
+			hole(t, BT_LEAVE_LINK, t->rip);
+			return;
+		}
+		*r = (struct bt_record){ .host = (uint16_t)(t->e.at - t->b->entry),
+					 .guest = (uint16_t)(t->rip - t->b->rip),
+					 .mode = (uint8_t)t->mode,
+					 .select = -1 };
+		r->undo = r->host;
+		t->n_insns++;
+		if (r_fetch < 0) {
+			step(t);
+			return;
+		}
+		v = instruction(t, r);
+		t->rip = t->next;
+	}
+}
+
+/* stub_emit() - the way out of one hole. A user's branch to another page goes through the table: that page may change. */
+static void stub_emit(struct translation *t, const struct stub *s)
+{
+	struct emit *e = &t->e;
+	bool far_user = s->why == BT_LEAVE_LINK && s->mode == BT_USER && ((s->rip ^ t->b->rip) & -PAGE);
+
+	emit_fill(s->hole, e->at);
+	if (far_user) {
+		t->mode = BT_USER;
+		save_target(t);
+		emit_mov_imm(e, X86_RCX, s->rip);
+		lookup(t);
+		return;
+	}
+	emit_store_imm(e, BT_AT(exit),
+		       translate__exit((enum bt_leave)s->why, (enum bt_mode)s->mode, s->rip,
+				       s->why == BT_LEAVE_LINK ? s->hole : NULL));
+	emit_jump(e, translate__store()->leave);
+}
+
+struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, uint64_t gpa)
+{
+	struct translate_store *s = translate__store();
+	struct bt_block *b = translate__alloc(sizeof(*b));
+	struct translation work, *t = &work;
+	struct emit *e = &t->e;
+
+	*b = (struct bt_block){ .rip = rip, .gpa = gpa, .gpa2 = NONE, .mode = (uint8_t)mode };
+	t->c = c;
+	t->b = b;
+	t->mode = mode;
+	t->rip = rip;
+	t->n_stubs = t->n_insns = 0;
+	e->at = (uint8_t *)(((uintptr_t)s->cache_at + 15) & ~15UL);
+	head(t, 1, s->miss);
+	emit_8(e, 0xe9); /* over the other head */
+	emit_32(e, 0);
+	{
+		uint8_t *over = e->at - 4;
+
+		head(t, 0, s->second[mode == BT_USER]);
+		emit_fill(over, e->at);
+	}
+	b->entry = e->at;
+	for (unsigned n = 0; n < 5; n++) /* NOP of five bytes: one instruction, which a jump replaces */
+		emit_8(e, (uint8_t[]){ 0x0f, 0x1f, 0x44, 0, 0 }[n]);
+	body(t);
+	for (unsigned n = 0; n < t->n_stubs; n++)
+		stub_emit(t, &t->stub[n]);
+	b->kill = e->at;
+	emit_store_imm(e, BT_AT(exit), translate__exit(BT_LEAVE_LINK, mode, rip, NULL));
+	emit_jump(e, s->leave);
+	b->end = s->cache_at = e->at;
+	b->n_insns = (uint16_t)t->n_insns;
+	b->guest_len = (uint16_t)(t->rip - rip ? t->rip - rip : 1);
+	b->record = translate__alloc(t->n_insns * sizeof(*b->record));
+	for (unsigned n = 0; n < t->n_insns; n++)
+		b->record[n] = t->record[n];
+	bt_count(c, BT_COUNT_BLOCKS);
+	if (c->exchange) {
+		c->exchange->counter[BT_COUNT_INSNS] += t->n_insns;
+		c->exchange->counter[BT_COUNT_CACHE] = (uint64_t)(e->at - (uint8_t *)BT_CACHE_BASE);
+	}
+	translate__insert(c, b);
+	return b;
+}
+
+/* --- back from host to guest ---------------------------------------------------------------------------------------------------------------- */
+
+const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block *b, const void *pc,
+				   uint64_t reg[16], enum bt_recover *ret_how)
+{
+	uint32_t off = (const uint8_t *)pc < b->entry ? 0 : (uint32_t)((const uint8_t *)pc - b->entry);
+	const struct bt_record *r = b->record;
+	unsigned first;
+
+	for (unsigned n = 1; n < b->n_insns && b->record[n].host <= off; n++)
+		r = &b->record[n];
+	/* before and behind these points registers are half moved: a few host instructions on they are not */
+	*ret_how = off <= r->host || off == r->undo || (r->undo_first && off == r->undo_first) ?
+			   BT_RECOVER_BEFORE :
+			   BT_RECOVER_INSIDE;
+	if (off <= r->host || *ret_how == BT_RECOVER_INSIDE)
+		return r;
+	if (r->shifted & 1)
+		reg[X86_RSI] += c->unshift_of[c->scratch[BT_SELECT_RSI]];
+	if (r->shifted & 2)
+		reg[X86_RDI] += c->unshift_of[c->scratch[BT_SELECT_RDI]];
+	first = off == r->undo ? r->n_first : 0;
+	for (unsigned n = first; n < (off == r->undo ? r->n_saved : r->n_first); n++)
+		reg[r->saved[n].reg] = c->scratch[r->saved[n].scratch];
+	return r;
+}
