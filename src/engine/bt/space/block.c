@@ -74,9 +74,9 @@ void bt_table_clear(bool user)
 
 void bt_table_clear_page(uint64_t va)
 {
-	bool user = !(va >> 63);
+	bool kernel = va >> 63 || va < BT_LOW_SIZE; /* early kernels run low */
 
-	for (unsigned t = user; t < 4; t += 2)
+	for (unsigned t = kernel ? 0 : 1; t < 4; t += va >> 63 || !kernel ? 2 : 1)
 		for (uint64_t at = va & -PAGE, end = at + PAGE; at < end; at++)
 			*slot(t, at) = empty(t);
 }
@@ -277,16 +277,16 @@ void bt_block_kill(struct bt_block *b)
 	emit_jump(&e, b->kill);
 }
 
+/* is_on() - has the block a byte in there? One more is looked at: what follows STI is peeked at. */
 static bool is_on(const struct bt_block *b, uint64_t gpa, size_t len)
 {
 	uint64_t first_end = b->gpa + b->guest_len, page_end = (b->gpa & -PAGE) + PAGE;
 
 	if (first_end > page_end)
 		first_end = page_end;
-	if (gpa < first_end + X86_INSN_MAX && b->gpa < gpa + len)
+	if (gpa <= first_end && b->gpa < gpa + len)
 		return true;
-	return b->gpa2 != NONE &&
-	       gpa < (b->gpa2 & -PAGE) + (b->gpa + b->guest_len - page_end) + X86_INSN_MAX &&
+	return b->gpa2 != NONE && gpa < (b->gpa2 & -PAGE) + (b->gpa + b->guest_len - page_end) + 1 &&
 	       (b->gpa2 & -PAGE) < gpa + len;
 }
 

@@ -22,9 +22,9 @@
 
 /* How code is translated: what its memory operands mean. */
 enum bt_mode {
-	BT_KERNEL,    /* CPL 0, 64-bit; every operand through the shift */
+	BT_KERNEL, /* CPL 0, 64-bit; every operand through the shift */
 	BT_KERNEL_AC, /* the same between STAC and CLAC: operands are user's or kernel's, chosen by bit 63 as it runs */
-	BT_USER,      /* CPL 3, 64-bit; addresses are the host's */
+	BT_USER, /* CPL 3, 64-bit; addresses are the host's */
 	BT_MODE_COUNT
 };
 
@@ -49,7 +49,9 @@ enum x86_flag {
 	X86_VIP = 1 << 20,
 	X86_ID = 1 << 21,
 	X86_ARITH = X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF | X86_OF,
-	BT_HOST_FLAGS = X86_ARITH | X86_DF, /* of the guest's flags, those that are the host's while translated code runs */
+	BT_HOST_FLAGS =
+		X86_ARITH |
+		X86_DF, /* of the guest's flags, those that are the host's while translated code runs */
 };
 
 enum x86_vector {
@@ -73,35 +75,35 @@ enum x86_vector {
 };
 
 enum { /* bits of control registers and EFER */
-	X86_CR0_PE = 1 << 0,
-	X86_CR0_MP = 1 << 1,
-	X86_CR0_EM = 1 << 2,
-	X86_CR0_TS = 1 << 3,
-	X86_CR0_ET = 1 << 4,
-	X86_CR0_NE = 1 << 5,
-	X86_CR0_WP = 1 << 16,
-	X86_CR0_AM = 1 << 18,
-	X86_CR4_VME = 1 << 0,
-	X86_CR4_TSD = 1 << 2,
-	X86_CR4_PVI = 1 << 1,
-	X86_CR4_DE = 1 << 3,
-	X86_CR4_PSE = 1 << 4,
-	X86_CR4_PAE = 1 << 5,
-	X86_CR4_MCE = 1 << 6,
-	X86_CR4_PGE = 1 << 7,
-	X86_CR4_PCE = 1 << 8,
-	X86_CR4_OSFXSR = 1 << 9,
-	X86_CR4_OSXMMEXCPT = 1 << 10,
-	X86_CR4_UMIP = 1 << 11,
-	X86_CR4_FSGSBASE = 1 << 16,
-	X86_CR4_PCIDE = 1 << 17,
-	X86_CR4_OSXSAVE = 1 << 18,
-	X86_CR4_SMEP = 1 << 20,
-	X86_CR4_SMAP = 1 << 21,
-	X86_EFER_SCE = 1 << 0,
-	X86_EFER_LME = 1 << 8,
-	X86_EFER_LMA = 1 << 10,
-	X86_EFER_NX = 1 << 11,
+       X86_CR0_PE = 1 << 0,
+       X86_CR0_MP = 1 << 1,
+       X86_CR0_EM = 1 << 2,
+       X86_CR0_TS = 1 << 3,
+       X86_CR0_ET = 1 << 4,
+       X86_CR0_NE = 1 << 5,
+       X86_CR0_WP = 1 << 16,
+       X86_CR0_AM = 1 << 18,
+       X86_CR4_VME = 1 << 0,
+       X86_CR4_TSD = 1 << 2,
+       X86_CR4_PVI = 1 << 1,
+       X86_CR4_DE = 1 << 3,
+       X86_CR4_PSE = 1 << 4,
+       X86_CR4_PAE = 1 << 5,
+       X86_CR4_MCE = 1 << 6,
+       X86_CR4_PGE = 1 << 7,
+       X86_CR4_PCE = 1 << 8,
+       X86_CR4_OSFXSR = 1 << 9,
+       X86_CR4_OSXMMEXCPT = 1 << 10,
+       X86_CR4_UMIP = 1 << 11,
+       X86_CR4_FSGSBASE = 1 << 16,
+       X86_CR4_PCIDE = 1 << 17,
+       X86_CR4_OSXSAVE = 1 << 18,
+       X86_CR4_SMEP = 1 << 20,
+       X86_CR4_SMAP = 1 << 21,
+       X86_EFER_SCE = 1 << 0,
+       X86_EFER_LME = 1 << 8,
+       X86_EFER_LMA = 1 << 10,
+       X86_EFER_NX = 1 << 11,
 };
 #define X86_CR0_PG 0x80000000U
 #define X86_CR0_CD 0x40000000U
@@ -136,13 +138,13 @@ struct bt_io { /* one access that the manager answers */
 };
 
 enum bt_flush {
-	BT_FLUSH_PAGE,   /* what maps one address, in this address space and among global ones */
-	BT_FLUSH_SPACE,  /* all that is not global (CR3); the address is what was written there: bit 63 set, what its PCID has may stay */
-	BT_FLUSH_ALL,    /* global ones too (CR4.PGE, CR0.PG) */
+	BT_FLUSH_PAGE,  /* what maps one address, in this address space and among global ones */
+	BT_FLUSH_SPACE, /* all that is not global (CR3); the address is what was written there: bit 63 set, what its PCID has may stay */
+	BT_FLUSH_ALL,   /* global ones too (CR4.PGE, CR0.PG) */
 	BT_FLUSH_COUNT
 };
 
-struct bt_ipi { /* as written to the APIC's command register */
+struct bt_ipi {        /* as written to the APIC's command register */
 	uint32_t dest; /* x2APIC form */
 	uint32_t low;  /* vector, mode, shorthand as in the register's lower half */
 };
@@ -151,19 +153,22 @@ struct bt_cpu;
 
 struct bt_world { /* what a processor asks of what is around it; tests have their own. None may be NULL. */
 	void (*io)(struct bt_cpu *c, struct bt_io *io);
-	void (*timer)(struct bt_cpu *c);             /* bt_lapic_deadline() has changed */
+	void (*timer)(struct bt_cpu *c); /* bt_lapic_deadline() has changed */
 	void (*flush)(struct bt_cpu *c, enum bt_flush what, uint64_t va);
-	void (*code_made)(struct bt_cpu *c, uint64_t gpa); /* the page at @gpa begins to hold translated code */
-	void (*code_written)(struct bt_cpu *c, uint64_t gpa, size_t len); /* guest memory is about to be written */
-	void (*ipi)(struct bt_cpu *c, const struct bt_ipi *ipi);          /* to others; its own part the sender has taken */
-	void (*eoi)(struct bt_cpu *c, unsigned vector);                   /* of a level-triggered interrupt */
+	void (*code_made)(struct bt_cpu *c,
+			  uint64_t gpa); /* the page at @gpa begins to hold translated code */
+	void (*code_written)(struct bt_cpu *c, uint64_t gpa,
+			     size_t len); /* guest memory is about to be written */
+	void (*ipi)(struct bt_cpu *c,
+		    const struct bt_ipi *ipi);          /* to others; its own part the sender has taken */
+	void (*eoi)(struct bt_cpu *c, unsigned vector); /* of a level-triggered interrupt */
 };
 
 struct bt_lapic {
 	uint32_t id, tpr, ldr, dfr, svr, esr, icr_low, icr_high;
 	uint32_t lvt[7]; /* CMCI, timer, thermal, performance, LINT0, LINT1, error: as numbered in lapic.h */
 	uint32_t timer_initial, timer_divide;
-	uint64_t deadline;    /* TSC at which it interrupts next (in deadline mode the guest's); 0: never */
+	uint64_t deadline; /* TSC at which it interrupts next (in deadline mode the guest's); 0: never */
 	uint32_t irr[8], isr[8], tmr[8];
 };
 
@@ -172,20 +177,21 @@ enum { BT_MSR_KEPT_MAX = 64, BT_SCRATCH = 8 };
 struct bt_cpu {
 	/* Reached from translated code, at BT_CPU_BASE + offsetof: see BT_AT(). */
 	uint64_t gpr[X86_GPR_COUNT];
-	uint64_t flags;    /* BT_HOST_FLAGS of them, on entry and exit */
-	uint64_t rip;      /* where an exit goes on */
-	uint64_t if_clear; /* 0: interrupts on; -X86_IF: off. Host flags (IF set) plus this are what PUSHF pushes */
-	uint64_t quiet;    /* 0: something waits for interrupts to be on */
-	uint64_t entry;    /* translated code to enter */
-	uint64_t exit;     /* number of the exit taken */
+	uint64_t flags; /* BT_HOST_FLAGS of them, on entry and exit */
+	uint64_t rip;   /* where an exit goes on */
+	uint64_t
+		if_clear; /* 0: interrupts on; -X86_IF: off. Host flags (IF set) plus this are what PUSHF pushes */
+	uint64_t quiet;     /* 0: something waits for interrupts to be on */
+	uint64_t entry;     /* translated code to enter */
+	uint64_t exit;      /* number of the exit taken */
 	uint64_t attention; /* not 0: do not enter, there is something to look at */
 	uint64_t host_rsp;
 	uint64_t fs_view, gs_view; /* the host's segment bases while translated code runs */
 	uint64_t scratch[BT_SCRATCH];
 	uint64_t target_rax, target_rcx; /* saved around an indirect branch */
-	uint64_t shift_of[2];   /* by bit 63 of an address: 0, BT_SHIFT */
-	uint64_t unshift_of[2]; /* 0, -BT_SHIFT */
-	uint64_t table2_mask;   /* (1 << BT_TABLE2_BITS) - 1 */
+	uint64_t shift_of[2];            /* by bit 63 of an address: 0, BT_SHIFT */
+	uint64_t unshift_of[2];          /* 0, -BT_SHIFT */
+	uint64_t table2_mask;            /* (1 << BT_TABLE2_BITS) - 1 */
 	uint64_t xcr0;
 	uint64_t fs_base, gs_base, kernel_gs_base; /* the guest's; seg[].base is not used for FS and GS */
 
@@ -200,13 +206,14 @@ struct bt_cpu {
 	struct x86_msr kept[BT_MSR_KEPT_MAX]; /* the rest: what is written is read again */
 	unsigned n_kept;
 	enum x86_run run;
-	bool shadow;     /* interrupts wait for one more instruction (STI, MOV SS) */
+	bool shadow; /* interrupts wait for one more instruction (STI, MOV SS) */
 	bool nmi_masked, nmi_pending;
-	struct x86_events coming; /* of a restored state: the exception, interrupt or NMI to deliver before anything else */
+	struct x86_events
+		coming; /* of a restored state: the exception, interrupt or NMI to deliver before anything else */
 	bool left_step; /* translated code was left by a signal: the instruction at rip is the interpreter's */
 	uint8_t left_mode; /* and the mode it was in (enum bt_mode); before that, the one it was entered in */
 	uint8_t *native;   /* interp_vector.c: a page to run single instructions in */
-	uint64_t native_out; /* where a signal there goes on */
+	uint64_t native_out;  /* where a signal there goes on */
 	uint16_t native_slot; /* where in the page the instruction goes */
 	struct bt_fault fault;
 	struct bt_lapic lapic;
@@ -259,9 +266,13 @@ static inline int bt_raise_code(struct bt_cpu *c, enum x86_vector vector, uint32
 
 /* cpu.c */
 void bt_cpu_reset(struct bt_cpu *c, unsigned index); /* as after power-on; vm, world and exchange stay */
-void bt_cpu_init(struct bt_cpu *c); /* as INIT leaves it: its MSRs, XCR0 and TSC stay; it waits for SIPI if it is not the first */
+void bt_cpu_init(
+	struct bt_cpu *
+		c); /* as INIT leaves it: its MSRs, XCR0 and TSC stay; it waits for SIPI if it is not the first */
 void bt_cpu_startup(struct bt_cpu *c, uint8_t vector); /* SIPI */
-void bt_cpu_get(const struct bt_cpu *c, struct x86_state *s); /* all but xsave, which is where the registers are */
-int bt_cpu_set(struct bt_cpu *c, const struct x86_state *s);  /* likewise. Return: 0, or -EINVAL and nothing changed */
+void bt_cpu_get(const struct bt_cpu *c,
+		struct x86_state *s); /* all but xsave, which is where the registers are */
+int bt_cpu_set(struct bt_cpu *c,
+	       const struct x86_state *s); /* likewise. Return: 0, or -EINVAL and nothing changed */
 
 #endif

@@ -26,7 +26,7 @@ enum { NATIVE_DATA = 4096, SLOT_BYTES = 48, RM_RSP = 4 };
 struct native {
 	uint64_t reg[X86_GPR_COUNT], flags, host_rsp;
 	uint64_t failed;
-	_Alignas(64) uint8_t buffer[X86_XSAVE_MAX];
+	_Alignas(64) uint8_t buffer[X86_XSAVE_MAX + 64];
 };
 
 _Static_assert(NATIVE_DATA + sizeof(struct native) <= BT_NATIVE_BYTES, "the page has room");
@@ -201,6 +201,7 @@ static void copy(struct work *w, unsigned pointer)
 struct operand {
 	unsigned bytes;
 	uint64_t plus;   /* of a bit string: from the operand's address to the bit's unit */
+	uint8_t *at;     /* in the buffer, aligned as it is in the guest */
 	uint8_t *direct; /* LOCK: the memory itself */
 };
 
@@ -245,11 +246,14 @@ static int operand_load(struct work *w, struct operand *o)
 		if (o->direct)
 			return BT_OK;
 	}
+	o->at = d->buffer +
+		((interp__offset(w) + o->plus + bt_seg_base(w->c, interp__segment(w)) * !bt_is_long(w->c)) &
+		 63);
 	for (unsigned at = 0; at < o->bytes; at += 64) {
 		unsigned n = o->bytes - at < 64 ? o->bytes - at : 64;
 
 		/* a store's old bytes as well: what an instruction does not write must stay */
-		if (interp__mem_get(w, o->plus + at, d->buffer + at, n) < 0) {
+		if (interp__mem_get(w, o->plus + at, o->at + at, n) < 0) {
 			if (i->rm_use & X86_WRITTEN && w->c->fault.vector == X86_PAGE)
 				w->c->fault.code |= 2;
 			return BT_FAULT;
@@ -260,13 +264,10 @@ static int operand_load(struct work *w, struct operand *o)
 
 static int operand_store(struct work *w, const struct operand *o)
 {
-	struct native *d = data_of(w->c);
-
 	if (!(w->i.rm_use & X86_WRITTEN) || o->direct)
 		return BT_OK;
 	for (unsigned at = 0; at < o->bytes; at += 64)
-		if (interp__mem_put(w, o->plus + at, d->buffer + at,
-				    o->bytes - at < 64 ? o->bytes - at : 64) < 0)
+		if (interp__mem_put(w, o->plus + at, o->at + at, o->bytes - at < 64 ? o->bytes - at : 64) < 0)
 			return BT_FAULT;
 	return BT_OK;
 }
@@ -321,7 +322,7 @@ int interp__native(struct work *w)
 		return BT_FAULT;
 	if (i->is_mem) {
 		was = d->reg[pointer];
-		d->reg[pointer] = (uint64_t)(uintptr_t)(o.direct ? o.direct : d->buffer);
+		d->reg[pointer] = (uint64_t)(uintptr_t)(o.direct ? o.direct : o.at);
 	}
 	if (i->class == X86_XSAVE && (i->implicit_read & 1) &&
 	    i->map != X86_MAP_1) { /* no more than the guest has turned on */

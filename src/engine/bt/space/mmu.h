@@ -6,18 +6,19 @@
 #include "engine/bt/space/cpu.h"
 
 enum bt_access { /* OR of these; no bit: a read with the processor's own privilege */
-	BT_WRITE = 1,
-	BT_FETCH = 2,
-	BT_SYSTEM = 4, /* tables and stacks that the processor itself reaches: supervisor's, whatever the CPL; SMAP counts without AC */
-	BT_QUIET = 8,  /* only asking: no accessed or dirty bits are set, nothing is raised */
+		 BT_WRITE = 1,
+		 BT_FETCH = 2,
+		 BT_SYSTEM =
+			 4, /* tables and stacks that the processor itself reaches: supervisor's, whatever the CPL; SMAP counts without AC */
+		 BT_QUIET = 8, /* only asking: no accessed or dirty bits are set, nothing is raised */
 };
 
 enum { BT_PHYS_BITS = 46 }; /* of physical addresses, as CPUID shows; bits above are reserved in tables */
 #define BT_PHYS_END (1ULL << BT_PHYS_BITS)
 
-struct bt_page { /* what a walk found */
-	uint64_t gpa;  /* of the address asked for, whole */
-	uint8_t shift; /* 12, 21, 22, 30: the size of the guest's page */
+struct bt_page {                                  /* what a walk found */
+	uint64_t gpa;                             /* of the address asked for, whole */
+	uint8_t shift;                            /* 12, 21, 22, 30: the size of the guest's page */
 	bool writable, user, exec, dirty, global; /* as its tables say, whatever CR0.WP */
 };
 

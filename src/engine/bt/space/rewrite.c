@@ -100,7 +100,7 @@ static bool plan_memory(const struct x86_insn *i, enum bt_mode mode, uint64_t ne
 
 	p->address = next + (uint64_t)i->disp;
 	if (i->class == X86_LEA)
-		return !i->p67;
+		return !i->p67 && !(i->rip_relative && i->op_size == 2);
 	if (i->moffs)
 		return user && !i->p67 && i->segment == X86_NONE;
 	if (user)
@@ -351,13 +351,15 @@ static void lea(struct emit *e, const struct x86_insn *i, const uint8_t *code, e
 	unsigned other = i->reg == X86_RAX || i->index == X86_RAX ? X86_RCX : X86_RAX;
 
 	if (i->rip_relative) {
-		uint64_t v = p->address + (to ? BT_SHIFT : 0);
+		uint64_t v = i->op_size == 4 ? (uint32_t)p->address : p->address;
 
-		emit_mov_imm(e, i->reg, i->op_size == 8 ? v : i->op_size == 4 ? (uint32_t)v : v);
+		emit_mov_imm(e, i->reg, v + (to ? BT_SHIFT : 0));
 		return;
 	}
 	assemble(e, i, code, &as_is);
-	if (from == to || i->op_size != 8) /* the shift's lower half is 0 */
+	if (i->op_size == 4)
+		from = false; /* the shift's lower half is 0, and the upper is cut off */
+	if (from == to || i->op_size == 2)
 		return;
 	emit_store(e, BT_AT(scratch[0]), other);
 	emit_mov_imm(e, other, from ? -BT_SHIFT : BT_SHIFT);

@@ -39,14 +39,15 @@ int bt_lapic_write(struct bt_cpu *c, unsigned reg, uint64_t value);
 bool bt_lapic_has_page(const struct bt_cpu *c, uint64_t gpa);
 void bt_lapic_reset(struct bt_cpu *c);
 void bt_lapic_init(struct bt_cpu *c); /* INIT: the same, but the id stays */
-int bt_lapic_set_base(struct bt_cpu *c, uint64_t value); /* the APIC_BASE MSR: on, off, x2APIC; #GP as the architecture wants */
+int bt_lapic_set_base(struct bt_cpu *c,
+		      uint64_t value); /* the APIC_BASE MSR: on, off, x2APIC; #GP as the architecture wants */
 void bt_lapic_post(struct bt_cpu *c, unsigned vector, bool level); /* an interrupt arrives */
 void bt_lapic_collect(
 	struct bt_cpu *c); /* takes what the exchange has posted, and the timer when its time has come */
 int bt_lapic_pending(
 	const struct bt_cpu *c); /* the vector that the processor's priority lets through; -1: none */
 void bt_lapic_accept(struct bt_cpu *c, unsigned vector);
-uint64_t bt_lapic_deadline(const struct bt_cpu *c); /* host TSC of the timer's next interrupt; 0: none */
+uint64_t bt_lapic_deadline(const struct bt_cpu *c);     /* host TSC of the timer's next interrupt; 0: none */
 uint64_t bt_lapic_tsc_deadline(const struct bt_cpu *c); /* its MSR, in the guest's TSC */
 void bt_lapic_set_tsc_deadline(struct bt_cpu *c, uint64_t value);
 void bt_lapic_save(const struct bt_cpu *c, uint8_t page[X86_LAPIC_BYTES]);

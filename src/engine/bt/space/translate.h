@@ -86,8 +86,8 @@ bool bt_is_cache(const void *pc);
 /* bt_enter() - run translated code from @b until it leaves; registers in and out of bt_cpu as cpu.h says, c->rip and the segments' CPL untouched.
  * Return: the exit. A set c->attention makes it leave at once. @mode is the block's. */
 const struct bt_exit *bt_enter(struct bt_cpu *c, const struct bt_block *b);
-extern const uint8_t *
-	bt_leave_signal; /* where a signal handler sends the host's RIP after it stored all registers itself */
+const uint8_t *
+bt_leave_signal(void); /* where a signal handler sends the host's RIP after it stored all registers itself */
 /* bt_enter()'s own code: a signal there has come before the guest's first instruction. */
 bool bt_is_entering(const void *pc);
 
