@@ -152,7 +152,7 @@ $(B)/obj/cmd/entry.o: EXTRA += -O2 -ffreestanding -fno-stack-protector -fno-tree
 run: all  ## build the example image, run it as a container, say how long it took
 	$(Q)tools/run-example $(B)/hull
 
-check: $(B)/.test-deps all layers $(TESTS) $(GUESTS)  ## every test; the last line counts them
+check: $(B)/.test-deps all $(SPACE) layers $(TESTS) $(GUESTS)  ## every test; the last line counts them
 	$(Q)tools/check $(B) $(TESTS)
 
 unit: $(B)/.test-deps $(TESTS)  ## unit tests only

@@ -301,6 +301,12 @@ static void world_io(struct bt_cpu *c, struct bt_io *io)
 	c->attention = 1; /* a device that was asked often answers with an interrupt */
 }
 
+/* cycles_ns() - in two parts, for the product alone may be more than 64 bits. */
+static uint64_t cycles_ns(uint64_t cycles, uint64_t khz)
+{
+	return cycles / khz * 1000000 + cycles % khz * 1000000 / khz;
+}
+
 /* world_timer() - in nanoseconds from now: the host's timers know no TSC. */
 static void world_timer(struct bt_cpu *c)
 {
@@ -312,9 +318,7 @@ static void world_timer(struct bt_cpu *c)
 		return;
 	p->timer_armed = deadline;
 	if (deadline) {
-		ns = deadline <= now ?
-			     1 :
-			     (uint64_t)((unsigned __int128)(deadline - now) * 1000000 / c->vm->tsc_khz) + 1;
+		ns = deadline <= now ? 1 : cycles_ns(deadline - now, c->vm->tsc_khz) + 1;
 		t.it_value = (struct timespec){ (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
 	}
 	BT_CALL(SYS_timer_settime, p->timer, 0, &t, 0);

@@ -161,6 +161,8 @@ static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 	c->world = &bt_world_space;
 	c->exchange = (struct bt_exchange *)(BT_EXCHANGE_BASE + index * BT_EXCHANGE_STRIDE);
 	bt_cpu_reset(c, (unsigned)index);
+	bt_interp_init(c, map_at(BT_NATIVE_BASE, BT_NATIVE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	bt_translate_init(vm);
 	give_up();
 	bt_run(c);
