@@ -422,7 +422,7 @@ static void test_a_full_ring_is_served_in_one_go_with_few_interrupts(void **stat
 		assert_true(n >= 85);
 		driver_kick(&t, 0);
 		assert_int_equal(collect(&t, n), n);
-		assert_true(t.n_interrupts[0] >= 1 && t.n_interrupts[0] <= 8);
+		assert_in_range(t.n_interrupts[0], 1, n / 4); /* the reader's own pace decides: never one for each */
 		driver_fini(&t);
 	}
 }
