@@ -172,8 +172,7 @@ random_both() {
 
 @test "what hull does not do is refused by name, with one line" {
 	qemu-img create -q -f qcow2 -o extended_l2=on,cluster_size=128k x.qcow2 1M
-	local i
-	for i in 1 2 3 4 5; do # it times itself, and gives up where the machine is too busy
+	for _ in 1 2 3 4 5; do # it times itself, and gives up where the machine is too busy
 		qemu-img create -q -f qcow2 --object secret,id=s,data=x \
 			-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 y.qcow2 1M && break
 	done
