@@ -107,11 +107,13 @@ void acpi_rsdp(uint8_t dst[ACPI_RSDP_BYTES], uint64_t xsdt)
 		OFF_XSDT = 24,
 		OFF_V2_SUM = 32
 	};
+	static const uint8_t signature[] = { 'R', 'S', 'D', ' ', 'P', 'T', 'R', ' ' };
+	static const uint8_t oem[] = { 'H', 'U', 'L', 'L', ' ', ' ' };
 	const uint32_t len = ACPI_RSDP_BYTES;
 
 	memset(dst, 0, ACPI_RSDP_BYTES);
-	memcpy(dst, "RSD PTR ", 8);
-	memcpy(dst + 9, "HULL  ", 6);
+	memcpy(dst, signature, sizeof(signature));
+	memcpy(dst + 9, oem, sizeof(oem));
 	dst[OFF_REVISION] = 2;
 	memcpy(dst + OFF_LEN, &len, sizeof(len));
 	memcpy(dst + OFF_XSDT, &xsdt, sizeof(xsdt));

@@ -11,7 +11,7 @@ enum {
 	FLAG_ADDRESSES = 1 << 16,
 	MUST_UNDERSTAND = 0xffff,
 	KNOWN = 3, /* modules on pages (they are), memory information (it is there) */
-	WORDS_MIN = 3,
+	MIN_BYTES = 12,
 	WORDS_ADDRESSES = 8,
 };
 
@@ -39,10 +39,10 @@ int multiboot_find(struct multiboot *ret, const void *bytes, size_t len, struct 
 
 	if (len > MULTIBOOT_SEARCH_BYTES)
 		len = MULTIBOOT_SEARCH_BYTES;
-	for (size_t at = 0; at + WORDS_MIN * 4 <= len; at += 4) {
+	for (size_t at = 0; at + MIN_BYTES <= len; at += 4) {
 		int r = 1;
 
-		memcpy(w, (const uint8_t *)bytes + at, WORDS_MIN * 4);
+		memcpy(w, (const uint8_t *)bytes + at, MIN_BYTES);
 		if (w[0] != MAGIC || w[0] + w[1] + w[2] != 0)
 			continue;
 		m.offset = (uint32_t)at;

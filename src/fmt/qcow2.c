@@ -141,9 +141,9 @@ static int read_extensions(struct qcow2_header *h, const uint8_t *b, size_t at, 
 			*ret_table = p;
 			*ret_table_len = len;
 			break;
-		case EXT_BITMAPS: break; /* not kept up to date by hull, so dropped; see autoclear */
-		case EXT_CRYPTO:
-		case EXT_DATA_FILE: break; /* refused by their features */
+		case EXT_BITMAPS: /* not kept up to date by hull, so dropped; see autoclear */
+		case EXT_CRYPTO:  /* refused by its feature, as is the next */
+		case EXT_DATA_FILE: break;
 		default: r = keep_extension(h, b + at, whole, e);
 		}
 		if (r < 0)

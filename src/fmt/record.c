@@ -17,12 +17,12 @@ enum { FLAG_MANDATORY = 1, HEADER_BYTES = 16, LENGTH_AT = 12 };
 
 static void begin(struct record_out *o, const char *tag, uint16_t version, uint16_t flags)
 {
-	char name[RECORD_TAG_MAX] = { 0 };
+	static const char padding[RECORD_TAG_MAX];
 	size_t len = strlen(tag);
 
 	BUG_ON(o->depth >= RECORD_DEPTH_MAX || len == 0 || len > RECORD_TAG_MAX || version == 0);
-	memcpy(name, tag, len);
-	record_put(o, name, sizeof(name));
+	record_put(o, tag, len);
+	record_put(o, padding, RECORD_TAG_MAX - len);
 	record_put_u16(o, version);
 	record_put_u16(o, flags);
 	record_put_u32(o, 0); /* the length, when it is known */

@@ -7,10 +7,11 @@
 
 void smbios_entry(uint8_t dst[SMBIOS_ENTRY_BYTES], uint64_t addr, uint32_t len)
 {
+	static const uint8_t anchor[] = { '_', 'S', 'M', '3', '_' };
 	uint8_t sum = 0;
 
 	memset(dst, 0, SMBIOS_ENTRY_BYTES);
-	memcpy(dst, "_SM3_", 5);
+	memcpy(dst, anchor, sizeof(anchor));
 	dst[6] = SMBIOS_ENTRY_BYTES;
 	dst[7] = 3;  /* 3.0 */
 	dst[10] = 1; /* entry point revision */

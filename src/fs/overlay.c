@@ -53,7 +53,7 @@ static void layers_free(struct layers *l)
 	if (!l)
 		return;
 	for (size_t i = 0; i < l->n; i++)
-		close(l->fd[i]);
+		guard_close(&l->fd[i]);
 	guard_close(&l->upper);
 	guard_close(&l->work);
 	free(l);
@@ -378,12 +378,21 @@ static struct layers *layers_new(size_t n)
 	return l;
 }
 
+/* keep_lowers() - what the caller closes instead of us */
+static void keep_lowers(const struct overlay *o, struct layers *l)
+{
+	for (size_t i = 0; o->keep && i < o->n_lower; i++)
+		o->keep[i] = TAKE_FD(l->fd[i]);
+}
+
 int overlay_open(const struct overlay *o, struct err *e)
 {
 	auto_free_(layers) struct layers *l = layers_new(o->n_lower);
 	struct err first = { 0 };
 	int r = -EINVAL;
 
+	for (size_t i = 0; o->keep && i < o->n_lower; i++)
+		o->keep[i] = -1;
 	if (o->n_lower > LOWER_MAX)
 		return err_set(e, E2BIG, "mount overlay: %zu layers, the kernel takes %d", o->n_lower,
 			       LOWER_MAX);
@@ -397,7 +406,9 @@ int overlay_open(const struct overlay *o, struct err *e)
 			r = r == -EINVAL ? -EUCLEAN : r; /* a bad layer stays bad in a child */
 	}
 	if (r >= 0 || (r != -EINVAL && r != -EBADF)) {
-		if (r < 0 && e)
+		if (r >= 0)
+			keep_lowers(o, l);
+		else if (e)
 			*e = first;
 		return r;
 	}

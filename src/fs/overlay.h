@@ -19,6 +19,11 @@ struct overlay {
 	const char *upper, *work; /* absolute, both or neither (then the mount is read-only) */
 	bool discard;             /* "volatile": no sync; for what will be deleted anyway */
 	bool userxattr;           /* in a user namespace */
+	/*
+	 * NULL, or room for @n_lower descriptors: the lowers', which the caller closes when it has time; -1 where there is none.
+	 * The last close of a detached mount waits for all processors (synchronize_rcu() in the kernel), each anew.
+	 */
+	int *keep;
 };
 
 /**

@@ -240,6 +240,36 @@ static void test_overlay_refuses_to_trust_an_upper_once_used_volatile(void **sta
 	check(OVERLAY_ANY, "one", true); /* who discards it may go on */
 }
 
+static void test_overlay_gives_its_lowers_to_who_asks_for_them(void **state)
+{
+	auto_free char *one = in_dir("one"), *two = in_dir("two"), *missing = in_dir("missing");
+	char *lower[] = { two, one };
+	int keep[2];
+	struct overlay o = { .lower = lower, .n_lower = 2, .keep = keep };
+	size_t before = count_fds();
+	struct err e = { 0 };
+	int root;
+
+	(void)state;
+	NEED_ROOT();
+	root = overlay_open(&o, &e);
+	assert_true(root >= 0);
+	close(root);
+	if (keep[0] >= 0) { /* an older kernel's way has none to give */
+		assert_holds(keep[0], "a", NULL);
+		assert_holds(keep[1], "a", "one a");
+		close(keep[0]);
+		close(keep[1]);
+	}
+	assert_int_equal(count_fds(), before);
+	lower[1] = missing;
+	keep[0] = keep[1] = 0;
+	assert_true(overlay_open(&o, &e) < 0);
+	assert_int_equal(keep[0], -1);
+	assert_int_equal(keep[1], -1);
+	assert_int_equal(count_fds(), before);
+}
+
 static void test_overlay_leaves_no_mount_on_the_host(void **state)
 {
 	auto_free char *grep = str_printf("grep -qF %s /proc/self/mountinfo", dir);
@@ -261,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_overlay_of_no_layers_is_an_empty_root),
 		cmocka_unit_test(test_overlay_names_the_layer_it_cannot_open),
 		cmocka_unit_test(test_overlay_refuses_to_trust_an_upper_once_used_volatile),
+		cmocka_unit_test(test_overlay_gives_its_lowers_to_who_asks_for_them),
 		cmocka_unit_test(test_overlay_leaves_no_mount_on_the_host),
 	};
 

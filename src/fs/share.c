@@ -72,7 +72,7 @@ static void limits(struct share *s)
 	uint64_t room;
 
 	getrlimit(RLIMIT_NOFILE, &l);
-	room = l.rlim_cur > 2 * SHARE_FDS_KEPT ? l.rlim_cur - SHARE_FDS_KEPT : SHARE_FDS_KEPT;
+	room = l.rlim_cur > 2UL * SHARE_FDS_KEPT ? l.rlim_cur - SHARE_FDS_KEPT : SHARE_FDS_KEPT;
 	s->max_open = room / 4 < SHARE_OPEN_MAX ? (unsigned)(room / 4) : SHARE_OPEN_MAX;
 	room -= s->max_open;
 	s->max_nodes = s->c.max_nodes ? s->c.max_nodes : SHARE_NODES_MAX;

@@ -70,9 +70,9 @@ int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t of
  *
  * What is not there is no memory to devices: no pointer leads to it.
  */
-int gmem_blocks(struct gmem *m, gpa_t base, uint64_t block, bool there, struct err *e);
+int gmem_blocks(struct gmem *m, gpa_t base, uint64_t block, bool all, struct err *e);
 /* gmem_set_there() - whole blocks come or go; nothing happens to their pages. A region without blocks: nothing. Any thread looks. */
-void gmem_set_there(const struct gmem *m, gpa_t addr, uint64_t len, bool there);
+void gmem_set_there(const struct gmem *m, gpa_t addr, uint64_t len, bool on);
 
 /* gmem_remove() - the region that begins at @base, if there is one. */
 void gmem_remove(struct gmem *m, gpa_t base);

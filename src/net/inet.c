@@ -128,7 +128,7 @@ uint32_t inet_pseudo(const uint8_t *eth, const struct inet_frame *f, uint32_t le
 void inet_v4_csum(uint8_t *l3)
 {
 	inet_put16(l3 + 10, 0);
-	inet_put16(l3 + 10, inet_csum(inet_sum(0, l3, (l3[0] & 15U) * 4)));
+	inet_put16(l3 + 10, inet_csum(inet_sum(0, l3, (size_t)(l3[0] & 15) * 4)));
 }
 
 void inet_l4_csum(uint8_t *eth, const struct inet_frame *f)

@@ -266,6 +266,7 @@ bool mmds_net_send(struct mmds_net *n, const struct iovec *iov, unsigned n_iov)
 
 static long arp_out(struct mmds_net *n, const struct iovec *iov, unsigned n_iov)
 {
+	static const uint8_t reply[] = { 0, 1, 8, 0, 6, 4, 0, 2 };
 	uint8_t f[ARP_REPLY_BYTES] = { [10] = 1 };
 	uint8_t *eth = f + LINK_HDR_BYTES, *arp = eth + INET_ETH_BYTES;
 
@@ -273,7 +274,7 @@ static long arp_out(struct mmds_net *n, const struct iovec *iov, unsigned n_iov)
 	memcpy(eth, n->arp_mac, 6);
 	memcpy(eth + 6, mac, 6);
 	inet_put16(eth + 12, ETHERTYPE_ARPS);
-	memcpy(arp, "\0\1\10\0\6\4\0\2", 8);
+	memcpy(arp, reply, sizeof(reply));
 	memcpy(arp + 8, mac, 6);
 	inet_put32(arp + 14, n->m->config.ipv4_address);
 	memcpy(arp + 18, n->arp_mac, 6);

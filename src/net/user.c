@@ -233,13 +233,14 @@ void user__v4(uint8_t *l3, uint32_t src, uint32_t dst, uint8_t proto, size_t len
 
 static void arp(struct user *u, uint16_t op, const uint8_t *mac, uint32_t from, uint32_t to)
 {
+	static const uint8_t head[] = { 0, 1, 8, 0, 6, 4, 0 };
 	uint8_t *f = user__small(u), *a;
 
 	if (!f)
 		return;
 	user__eth(f, mac, ETHERTYPE_ARPS);
 	a = f + LINK_HDR_BYTES + INET_ETH_BYTES;
-	memcpy(a, "\0\1\10\0\6\4\0", 7);
+	memcpy(a, head, sizeof(head));
 	a[7] = (uint8_t)op;
 	memcpy(a + 8, user__mac, 6);
 	inet_put32(a + 14, from);
@@ -377,8 +378,10 @@ static void user_free(struct link *l)
 	struct user *u = (struct user *)l;
 
 	for (unsigned i = 0; i < USER_BUCKETS; i++)
-		while (u->bucket[i])
-			user__flow_drop(u->bucket[i]);
+		for (struct flow *f = u->bucket[i], *next; f; f = next) {
+			next = f->next;
+			user__flow_drop(f);
+		}
 	for (struct flow *f; (f = ready_pop(u));)
 		flow_free(f); /* those that were dropped while they stood in it */
 	for (unsigned i = 0; i < u->n_fwds; i++) {

@@ -30,6 +30,7 @@ enum {
 };
 
 enum { DHCP_DISCOVER = 1, DHCP_OFFER, DHCP_REQUEST, DHCP_DECLINE, DHCP_ACK, DHCP_NAK };
+static const uint8_t dhcp_cookie[] = { 0x63, 0x82, 0x53, 0x63 }; /* RFC 2131 §3: options follow */
 
 /* --- DHCP --------------------------------------------------------------------------------------------------- */
 
@@ -79,7 +80,7 @@ static void dhcp_reply(struct user *u, const uint8_t *in, uint8_t type)
 		inet_put32(p + 16, u->guest);
 	inet_put32(p + 20, u->gateway);
 	memcpy(p + 28, in + 28, 16); /* hardware address */
-	memcpy(p + DHCP_BYTES, "\x63\x82\x53\x63", 4);
+	memcpy(p + DHCP_BYTES, dhcp_cookie, sizeof(dhcp_cookie));
 	o = p + DHCP_OPTIONS;
 	*o++ = 53;
 	*o++ = 1;
@@ -116,7 +117,7 @@ static void dhcp_in(struct user *u, const struct iovec *iov, unsigned n, const s
 
 	len = link_iov_copy(p, len < sizeof(p) ? len : sizeof(p), iov, n, LINK_HDR_BYTES + v->payload);
 	if (len < DHCP_OPTIONS || p[0] != 1 || p[1] != 1 || p[2] != 6 ||
-	    memcmp(p + DHCP_BYTES, "\x63\x82\x53\x63", 4))
+	    memcmp(p + DHCP_BYTES, dhcp_cookie, sizeof(dhcp_cookie)) != 0)
 		return;
 	type = option(p, len, 53, 1);
 	wants = option(p, len, 50, 4);

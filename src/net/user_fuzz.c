@@ -20,13 +20,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void frame(uint8_t *f, size_t len, unsigned how)
 {
 	static const uint8_t proto[] = { INET_TCP, INET_UDP, INET_ICMP, INET_UDP };
+	static const uint8_t request[] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+	static const uint8_t bootp[] = { 1, 1, 6 };
+	static const uint8_t cookie[] = { 0x63, 0x82, 0x53, 0x63 };
 	uint8_t *eth = f + LINK_HDR_BYTES;
 
 	if (how & 1 || len < 80)
 		return;
 	inet_put16(eth + 12, how & 2 ? ETHERTYPE_ARPS : ETHERTYPE_V4);
 	if (how & 2) {
-		memcpy(eth + 14, "\0\1\10\0\6\4\0\1", 8);
+		memcpy(eth + 14, request, sizeof(request));
 		return;
 	}
 	eth[14] = 0x45;
@@ -38,8 +41,8 @@ static void frame(uint8_t *f, size_t len, unsigned how)
 		inet_put16(eth + 36, 67);
 		inet_put16(eth + 38, (uint32_t)(len - LINK_HDR_BYTES - 34));
 		if (len > 12 + 42 + 240) {
-			memcpy(eth + 42, "\1\1\6", 3);
-			memcpy(eth + 42 + 236, "\x63\x82\x53\x63", 4);
+			memcpy(eth + 42, bootp, sizeof(bootp));
+			memcpy(eth + 42 + 236, cookie, sizeof(cookie));
 		}
 	} else if (how & 16) {
 		inet_put32(eth + 30, 0x0a000202);

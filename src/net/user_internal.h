@@ -24,7 +24,7 @@ enum {
 };
 
 #define USER_TICK_NS     (100 * NSEC_PER_MSEC)
-#define USER_TCP_IDLE_NS (2 * 3600 * NSEC_PER_SEC)
+#define USER_TCP_IDLE_NS (7200 * NSEC_PER_SEC)
 #define USER_UDP_IDLE_NS (60 * NSEC_PER_SEC)
 #define USER_DNS_IDLE_NS (10 * NSEC_PER_SEC) /* also pings */
 

@@ -425,7 +425,7 @@ int config_copy_up(const json_t *config, const char *dir, struct err *e)
 		if (!instance__bool(m, NULL, "CopyUp") || r < 0)
 			continue;
 		if (root < 0) {
-			root = rootfs_open(dir, e);
+			root = rootfs_open(dir, NULL, e);
 			r = root < 0 ? root : 0;
 		}
 		if (r >= 0)

@@ -121,6 +121,21 @@ static int make(struct launch *l, const struct iso_ops *ops, const char *text, s
 	return r < 0 ? r : iso_create(ops, ret_i, &s, e);
 }
 
+/*
+ * open_mounts() - its mount namespace; -1 when it has ended before us
+ * The last user of a namespace takes it apart, mount by mount. That should not be the workload's first process, for whose end
+ * somebody waits.
+ */
+static int open_mounts(pid_t pid)
+{
+	char path[48];
+	int fd;
+
+	str_format(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	fd = file_open(AT_FDCWD, path, O_RDONLY, 0);
+	return fd < 0 ? -1 : fd;
+}
+
 /* record() - who it is; it may have ended already, but its pid is ours until it is reaped. */
 static int record(struct launch *l, const struct iso *i, struct err *e)
 {
@@ -130,6 +145,7 @@ static int record(struct launch *l, const struct iso *i, struct err *e)
 	if (started < 0)
 		return err_sys(e, (int)-started, "the workload's first process");
 	l->start_time = (uint64_t)started;
+	l->mounts = l->keep_mounts ? open_mounts(i->pid) : -1;
 	return 0;
 }
 
@@ -145,7 +161,7 @@ int launch(struct launch *l, int *ret_code, struct err *e)
 	if (r >= 0 && !l->spec_text)
 		r = spec_slurp(l, &text, e);
 	if (r >= 0 && l->rootfs_fd < 0) {
-		rootfs = rootfs_open(l->dir, e);
+		rootfs = rootfs_open(l->dir, NULL, e);
 		r = rootfs < 0 ? rootfs : 0;
 	}
 	if (r >= 0)

@@ -39,7 +39,9 @@ struct launch { /* borrowed: */
 	int rootfs_fd; /* -1: mounted anew from @dir's rootfs.json */
 	const struct streams *streams;
 	bool tty;
+	bool keep_mounts;
 	/* result: */
+	int mounts; /* with @keep_mounts: what keeps the workload's mounts until it is closed, owned by the caller; -1: nothing */
 	pid_t pid;
 	struct iso *iso; /* owned by the caller; NULL after a failure */
 	uint64_t start_time;

@@ -20,7 +20,7 @@ int instance_root(struct runtime *rt, const char *id, struct err *e)
 		return r < 0 ? r : iso_root(i, e);
 	}
 	dir = runtime__path(rt, in.id);
-	return dir ? rootfs_open(dir, e) : err_sys(e, ENOMEM, "container '%s'", in.name);
+	return dir ? rootfs_open(dir, NULL, e) : err_sys(e, ENOMEM, "container '%s'", in.name);
 }
 
 int instance_upper(struct runtime *rt, const char *id, struct err *e)

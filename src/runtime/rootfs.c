@@ -133,7 +133,15 @@ static int advise(const struct overlay *o, int r, struct err *e)
 				      "load or build its image again");
 }
 
-static int open_layers(const char *dir, const json_t *tree, struct err *e)
+void rootfs_layers_fini(struct rootfs_layers *layers)
+{
+	for (size_t i = 0; i < layers->n; i++)
+		fd_close(&layers->fd[i]);
+	free(layers->fd);
+	*layers = (struct rootfs_layers){ 0 };
+}
+
+static int open_layers(const char *dir, const json_t *tree, struct rootfs_layers *layers, struct err *e)
 {
 	const json_t *list = json_object_get(tree, "lower");
 	size_t n = json_array_size(list);
@@ -159,11 +167,16 @@ static int open_layers(const char *dir, const json_t *tree, struct err *e)
 			return err_set(e, EBADMSG,
 				       "%s/" INSTANCE_ROOTFS " is damaged: 'hull rm' the container", dir);
 	}
+	if (layers)
+		layers->fd = o.keep =
+			malloc((n + 1) * sizeof(*o.keep)); /* without it they are closed at once */
 	r = overlay_open(&o, e);
+	if (layers && layers->fd && r >= 0)
+		layers->n = n;
 	return r == -ENOENT || r == -EINVAL || r == -EBADMSG || r == -EUCLEAN ? advise(&o, r, e) : r;
 }
 
-int rootfs_open(const char *dir, struct err *e)
+int rootfs_open(const char *dir, struct rootfs_layers *layers, struct err *e)
 {
 	auto_free char *path = str_printf("%s/" INSTANCE_ROOTFS, dir);
 	auto_fini(buf) struct buf b = { 0 };
@@ -175,6 +188,6 @@ int rootfs_open(const char *dir, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "%s", path ? path : dir);
 	json_tree_parse(&tree, buf_str(&b), b.len, NULL); /* NULL then, and no list in it */
-	r = open_layers(dir, tree, e);
+	r = open_layers(dir, tree, layers, e);
 	return r < 0 ? err_wrap(e, r, "root file system") : r;
 }

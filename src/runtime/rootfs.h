@@ -18,7 +18,14 @@ struct store;
  * first run. */
 int rootfs_write(struct store *st, const struct image *im, const char *dir, int dirfd, bool discard,
 		 struct err *e);
-/* rootfs_open() - all of it mounted, detached. @dir: absolute. Return: mount descriptor. */
-int rootfs_open(const char *dir, struct err *e);
+/* Descriptors of the layers below a mounted root file system, see struct overlay; empty value {0}. */
+struct rootfs_layers {
+	int *fd; /* owned, -1: none */
+	size_t n;
+};
+
+/* rootfs_open() - all of it mounted, detached. @dir: absolute. @layers: NULL, or empty. Return: mount descriptor. */
+int rootfs_open(const char *dir, struct rootfs_layers *layers, struct err *e);
+void rootfs_layers_fini(struct rootfs_layers *layers);
 
 #endif

@@ -238,7 +238,9 @@ static void on_sigchld(void *arg, uint32_t events)
 /* let_go() - in a child: it must not keep alive what the shim closes. */
 static void let_go(struct shim *s)
 {
-	int fd[] = { s->listener.fd, s->out[0].fd, s->out[1].fd, s->in.fd, s->loop.epfd, s->rootfs };
+	int fd[] = {
+		s->listener.fd, s->out[0].fd, s->out[1].fd, s->in.fd, s->loop.epfd, s->rootfs, s->mounts
+	};
 
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
 		if (fd[i] >= 0)
@@ -420,6 +422,7 @@ static void on_restart(void *arg)
 	pid_t pid;
 
 	s->next_streams = (struct streams)STREAMS_NONE;
+	fd_close(&s->mounts);
 	fd_close(&s->rootfs); /* the next one mounts the same directories */
 	r = streams_open(&s->next_streams, s->config.tty, s->config.open_stdin, &e);
 	pid = r < 0 ? r : shim__fork(s, &s->launcher, &sock);
@@ -521,6 +524,7 @@ static int begin(struct shim *s, struct shim_start *from)
 	s->own_fd = from->own_fd;
 	s->run_fd = from->run_fd;
 	s->rootfs = from->rootfs;
+	s->mounts = from->mounts;
 	s->forget = from->forget;
 	s->forget_arg = from->forget_arg;
 	s->started_mono = time_now_ns(CLOCK_MONOTONIC);
@@ -596,6 +600,7 @@ int shim_run(struct shim_start *from)
 		return 1;
 	}
 	r = loop_run(&s.loop);
+	fd_close(&s.mounts);
 	fd_close(&s.rootfs);
 	runtime__run_delete(s.run_fd, s.config.id);
 	if (s.removed)

@@ -21,7 +21,7 @@ struct shim_start {
 	struct state state;     /* as written */
 	struct streams streams; /* settled */
 	struct iso *iso;
-	int dirfd, own_fd, run_fd, rootfs; /* as in struct shim */
+	int dirfd, own_fd, run_fd, rootfs, mounts; /* as in struct shim */
 	int listener, starter;
 	void (*forget)(void *arg); /* frees what the starter had in memory; called when there is time */
 	void *forget_arg;
@@ -63,6 +63,7 @@ struct shim {
 	int own_fd;      /* "<run>/shim/<id>"; at the end "<run>/tmp/<id>" */
 	int run_fd;      /* the run directory */
 	int rootfs; /* owned; with --rm its root file system, so that unmounting it is ours, last; else -1 */
+	int mounts; /* owned; with --rm and no mounts of the user's: its mount namespace, for the same reason; else -1 */
 	struct loop_source listener, sigchld, out[2], in; /* their fds are owned */
 	char *in_pending; /* owned; standard input that did not fit into the pipe */
 	size_t in_len, in_done;

@@ -43,6 +43,7 @@ struct starting {
 	char *dir;                    /* owned */
 	char *run_dir;                /* owned */
 	int dirfd, own, lock, rootfs; /* owned; @own: "<run>/shim/<id>" */
+	struct rootfs_layers layers;  /* closed when nobody waits, by whoever has them last: the shim */
 	struct buf spec;
 	struct shim_config shim;
 };
@@ -52,6 +53,7 @@ static void starting_fini(struct starting *st)
 	instance_fini(&st->in);
 	free(st->dir);
 	free(st->run_dir);
+	rootfs_layers_fini(&st->layers);
 	fd_close(&st->own);
 	fd_close(&st->rootfs);
 	fd_close(&st->lock);
@@ -85,12 +87,19 @@ static int by_number(const void *a, const void *b)
 }
 
 /*
- * keep_only() - close all that the starter had open but standard streams and @fd
+ * keep_only() - close all that the starter had open but standard streams, @layers and the @n of @others
  * Its database, its lists, its end of the pair: what the shim held would outlive the command.
  */
-static void keep_only(int *fd, size_t n)
+static void keep_only(const struct rootfs_layers *layers, const int *others, size_t n)
 {
+	auto_free int *fd = malloc((layers->n + n) * sizeof(*fd));
 	int from = 3;
+
+	if (!fd)
+		_exit(1);
+	memcpy(fd, others, n * sizeof(*fd));
+	for (size_t i = 0; i < layers->n; i++)
+		fd[n++] = layers->fd[i];
 
 	qsort(fd, n, sizeof(*fd), by_number);
 	for (size_t i = 0; i < n; i++) {
@@ -145,18 +154,19 @@ static void forget(void *arg)
 }
 
 /* go_on() - as the shim: all of @st that it needs becomes its own. */
-static _Noreturn void go_on(struct starting *st, struct iso *iso, const struct streams *streams,
-			    const struct state *state, int listener, int sock)
+static _Noreturn void go_on(struct starting *st, struct launch *l, const struct state *state, int listener,
+			    int sock)
 {
 	struct shim_start s = {
 		.config = st->shim,
 		.state = *state,
-		.streams = *streams,
-		.iso = iso,
+		.streams = *l->streams,
+		.iso = l->iso,
 		.dirfd = st->dirfd,
 		.own_fd = st->own,
 		.run_fd = st->rt->run_fd,
 		.rootfs = st->rootfs,
+		.mounts = l->mounts,
 		.listener = listener,
 		.starter = sock,
 		.forget = forget,
@@ -183,15 +193,18 @@ static _Noreturn void child(struct starting *st, int sock)
 		.spec_text = buf_str(&st->spec),
 		.spec_len = st->spec.len,
 		.tty = instance__bool(st->in.config, "Config", "Tty"),
+		.keep_mounts = st->shim.auto_remove &&
+			       json_array_size(json_object_get(st->in.config, "Mounts")) == 0,
+		.mounts = -1,
 	};
-	int keep[] = { st->dirfd, st->own, st->lock, st->rootfs, st->rt->run_fd, sock };
+	const int keep[] = { st->dirfd, st->own, st->lock, st->rootfs, st->rt->run_fd, sock };
 	const char *pairs[] = { "name", st->in.name, "image", st->in.image };
 	struct streams streams = STREAMS_NONE;
 	struct state state = { 0 };
 	struct err e = { 0 };
 	int code = 125, listener, r;
 
-	keep_only(keep, sizeof(keep) / sizeof(keep[0]));
+	keep_only(&st->layers, keep, sizeof(keep) / sizeof(keep[0]));
 	l.streams = &streams;
 	if (instance__bool(st->in.config, "HostConfig", "Init"))
 		title_set(
@@ -203,10 +216,11 @@ static _Noreturn void child(struct starting *st, int sock)
 	r = listener < 0 ? listener : launch_first(st, &l, &streams, &state, &code, &e);
 	if (r >= 0) {
 		event__append(st->rt->run_fd, "container", "start", st->in.id, pairs, 2);
-		go_on(st, l.iso, &streams, &state, listener, sock);
+		go_on(st, &l, &state, listener, sock);
 	}
 	if (l.iso)
 		launch_end(l.iso, -1, NULL, NULL);
+	fd_close(&l.mounts);
 	say_failed(st, sock, code, &e);
 	_exit(1);
 }
@@ -291,7 +305,7 @@ static int prepare(struct starting *st, const struct instance_streams *io, struc
 		r = joined_pid(st->rt, st->in.config, "IpcMode", &in.pid_of_ipc, e);
 	if (r < 0)
 		return r;
-	st->rootfs = rootfs_open(st->dir, e);
+	st->rootfs = rootfs_open(st->dir, &st->layers, e);
 	if (st->rootfs < 0)
 		return st->rootfs;
 	in.rootfs_fd = st->rootfs;

@@ -17,7 +17,8 @@ struct vq_desc { /* split ring and indirect tables; le. Spec: virtio 1.2 §2.7.5
 struct vq_layout {
 	int (*check)(struct vq *q, struct err *e); /* layout to pointers */
 	int (*pop)(struct vq *q, struct vq_chain *c);
-	void (*push)(struct vq *q, const struct vq_done *d, unsigned n); /* n > 0; the driver sees all or none */
+	void (*push)(struct vq *q, const struct vq_done *d,
+		     unsigned n); /* n > 0; the driver sees all or none */
 	void (*undo)(struct vq *q, const struct vq_chain *c);
 	uint16_t (*end)(const struct vq *q); /* where the next chain that is not there yet will begin */
 	bool (*should_interrupt)(struct vq *q);

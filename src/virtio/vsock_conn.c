@@ -604,6 +604,8 @@ static void conn_accept(struct vsock *v, struct vsock_conn *c)
 void vsock__conn_event(struct vsock *v, struct vsock_conn *c, enum vsock_event ev,
 		       const struct virtio_vsock_hdr *h)
 {
+	enum action todo;
+
 	BUG_ON(c->state >= VSOCK_STATE_COUNT || ev >= VSOCK_EVENT_COUNT);
 	if (h) {
 		if (c->peer_alloc != h->buf_alloc || c->peer_fwd != h->fwd_cnt)
@@ -613,9 +615,9 @@ void vsock__conn_event(struct vsock *v, struct vsock_conn *c, enum vsock_event e
 	}
 	if (ev == VSOCK_H_READABLE)
 		c->readable = true;
-	BUG_ON(!h &&
-	       (act[c->state][ev] == A_DATA || act[c->state][ev] == A_SHUT)); /* only packets have these */
-	switch ((enum action)act[c->state][ev]) {
+	todo = (enum action)act[c->state][ev];
+	BUG_ON(!h && (todo == A_DATA || todo == A_SHUT)); /* only packets have these */
+	switch (todo) {
 	case A_RESET: conn_reset(v, c); break;
 	case A_FREE: vsock__conn_free(v, c); break;
 	case A_GREET: conn_greet(v, c); break;

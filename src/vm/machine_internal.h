@@ -120,7 +120,7 @@ int machine__memory_show(struct machine *m, struct err *e);
 /* machine__memory_remove() - a device's region goes, if there is one at @base; nobody may be looking. */
 void machine__memory_remove(struct machine *m, gpa_t base);
 /* machine__memory_part() - memhp's slot_set(). */
-int machine__memory_part(void *m, gpa_t base, uint64_t size, bool on);
+int machine__memory_part(void *arg, gpa_t base, uint64_t size, bool on);
 /* machine__memory_dirty() - OR in, and clear, which pages of region @i the guest wrote. */
 int machine__memory_dirty(struct machine *m, unsigned i, uint64_t *bits, size_t words);
 

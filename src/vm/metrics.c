@@ -19,8 +19,7 @@
 #include "vm/serial.h"
 
 enum { COUNTS_MAX = 24, GROUP_NAME_MAX = MACHINE_NAME_MAX + 16, OWN_GROUPS = 3 };
-
-#define TOLD_MAX (COUNTS_MAX * (OWN_GROUPS + BOARD_DEVICES_MAX))
+enum { TOLD_MAX = COUNTS_MAX * (OWN_GROUPS + BOARD_DEVICES_MAX) };
 
 struct count {
 	const char *name;

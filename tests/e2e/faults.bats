@@ -273,6 +273,29 @@ entries() { find "$@" -mindepth 1 -maxdepth 1; }
 	! pgrep -f "^hull shim"
 }
 
+# mounts_of NAME: the mount namespaces that its shim holds, and those of its first process
+mounts_of() {
+	local shim pid
+	shim=$(jq .Shim "$(dir_of "$1")/state.json")
+	pid=$("$HULL" inspect -f '{{.State.Pid}}' "$1")
+	find "/proc/$shim/fd" -lname 'mnt:*' -printf '%l\n'
+	readlink "/proc/$pid/ns/mnt"
+}
+
+@test "run --rm: the shim takes the mounts apart, but holds none of the user's and no layer" {
+	"$HULL" run -d --rm --name bare busybox:1 sleep 1000
+	[ "$(mounts_of bare | sort -u | wc -l)" = 1 ]
+	[ "$(mounts_of bare | wc -l)" = 2 ]
+	"$HULL" run -d --rm --name bound -v "$BATS_TEST_TMPDIR:/x" busybox:1 sleep 1000
+	[ "$(mounts_of bound | wc -l)" = 1 ]
+	"$HULL" run -d --name kept busybox:1 sleep 1000
+	[ "$(mounts_of kept | wc -l)" = 1 ]
+	# a lower: its directory as such, or its image's root
+	layerless() { [ -z "$(find "/proc/$(jq .Shim "$(dir_of kept)/state.json")/fd" \( -lname "$HULL_ROOT/base" -o -lname / \))" ]; }
+	wait_for layerless
+	"$HULL" rm -f bare bound kept
+}
+
 @test "run --rm: its client killed while it runs, the shim removes it" {
 	local client
 	"$HULL" run --rm --name left busybox:1 sleep 0.5 &

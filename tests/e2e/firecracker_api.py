@@ -747,6 +747,19 @@ def config_file():
     expect("file that is not there", run("--no-api", "--config-file", tmp("none"))[0], 152)
 
 
+def is_sanitized():
+    """With a sanitizer hull is linked dynamically: nothing it needs to start is in a jailer's jail."""
+    with open(HULL, "rb") as f:
+        return b"__asan_init" in f.read()
+
+
+def need_jailer():
+    if os.geteuid() != 0:
+        raise Skip("not root")
+    if is_sanitized():
+        raise Skip("a sanitizer's program cannot start in an empty jail")
+
+
 def jail(*args, rest=("--api-sock", "/run/s"), name="firecracker", **kw):
     if not os.path.lexists(tmp(name)):
         os.symlink(HULL, tmp(name))
@@ -767,8 +780,7 @@ def proc_status(pid, key):
 
 def jailer():
     """hull jailer: its arguments, what it makes, what the program is left with."""
-    if os.geteuid() != 0:
-        raise Skip("not root")
+    need_jailer()
     who = ("--uid", "1234", "--gid", "4321")
     root = tmp("jail/firecracker/one/root")
     victim = make("victim", b"mine")
@@ -859,9 +871,10 @@ def cgroup_of(pid, controller):
 
 def jailer_cgroup():
     """--cgroup, version 1."""
+    need_jailer()
     mount = next((x.split()[1] for x in open("/proc/self/mounts") if x.split()[2] == "cgroup" and
                   "cpu" in x.split()[3].split(",")), None)
-    if os.geteuid() != 0 or not mount or not os.access(mount, os.W_OK):
+    if not mount or not os.access(mount, os.W_OK):
         raise Skip("no hierarchy of version 1 with the cpu controller")
     parent = f"hull-test-{os.getpid()}"
     p = jail("--id", "cg", "--uid", "1234", "--gid", "4321", "--cgroup", "cpu.shares=77", "--parent-cgroup", parent + "/sub")
@@ -1249,7 +1262,7 @@ def from_file():
     expect("cpu-config of a file of its own", v.ok(GET, "/vm/config")["cpu-config"], cpu)
     v.no(PUT, "/actions", {"action_type": "InstanceStart"}, "after starting")
     v.stop()
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not is_sanitized():
         os.makedirs(tmp("jail/firecracker/vm/root"))
         os.link(GUEST, tmp("jail/firecracker/vm/root/kernel")) if os.stat(GUEST).st_dev == os.stat(TMP.name).st_dev else \
             subprocess.check_call(["cp", GUEST, tmp("jail/firecracker/vm/root/kernel")])

@@ -163,7 +163,8 @@ load vm_named
 	[ "$(count m2)" -ge 0 ]
 	local keeper
 	keeper=$(state m2 Shim)
-	[ "$(awk '/^Anonymous/ { print $2 }' "/proc/$keeper/smaps_rollup")" -lt 512 ]
+	grep -qa __asan_init "$HULL" || # a sanitizer's own memory is more
+		[ "$(awk '/^Anonymous/ { print $2 }' "/proc/$keeper/smaps_rollup")" -lt 512 ]
 	[ -z "$(find "/proc/$keeper/fd" -lname '*count*')" ]
 }
 
