@@ -12,8 +12,8 @@ enum { ES, CS, SS, DS, FS, GS };
 
 enum imm {
 	IMM_NONE,
-	IMM_8,     /* sign-extended */
-	IMM_U8,    /* not */
+	IMM_8,  /* sign-extended */
+	IMM_U8, /* not */
 	IMM_16,
 	IMM_Z,     /* 2 or 4 bytes by operand size, sign-extended */
 	IMM_V,     /* 2, 4 or 8 bytes */
@@ -161,7 +161,8 @@ static void opcode(struct work *w)
 static bool has_modrm(const struct x86_insn *i)
 {
 	/* bit n of word w: opcode 32 * w + n */
-	static const uint32_t map1[8] = { 0x0f0f0f0f, 0x0f0f0f0f, 0x00000000, 0x00000a0c, 0x0000ffff, 0x00000000, 0xff0f00f3, 0xc0c00000 };
+	static const uint32_t map1[8] = { 0x0f0f0f0f, 0x0f0f0f0f, 0x00000000, 0x00000a0c,
+					  0x0000ffff, 0x00000000, 0xff0f00f3, 0xc0c00000 };
 
 	if (i->map > X86_MAP_0F || i->form != X86_LEGACY)
 		return !(i->form == X86_VEX && i->map == X86_MAP_0F && i->opcode == 0x77);
@@ -237,7 +238,8 @@ static void modrm(struct work *w)
 	i->reg = ((i->modrm >> 3) & 7) | (i->rex & 4) << 1;
 	i->rm = (i->modrm & 7) | (i->rex & 1) << 3;
 	/* control and debug registers have no memory form, whatever mod says */
-	i->is_mem = i->mod != 3 && !(i->form == X86_LEGACY && i->map == X86_MAP_0F && (i->opcode & 0xfc) == 0x20);
+	i->is_mem =
+		i->mod != 3 && !(i->form == X86_LEGACY && i->map == X86_MAP_0F && (i->opcode & 0xfc) == 0x20);
 	if (!i->is_mem)
 		return;
 	i->scale = 1;
@@ -326,9 +328,7 @@ static void alu(struct work *w)
 	case 1: reg_rm(i, R, cmp ? R : RW); break;
 	case 2:
 	case 3: reg_rm(i, cmp ? R : RW, R); break;
-	default:
-		implicit(i, BIT(RAX), cmp ? 0 : BIT(RAX));
-		w->imm = i->op_size == 1 ? IMM_8 : IMM_Z;
+	default: implicit(i, BIT(RAX), cmp ? 0 : BIT(RAX)); w->imm = i->op_size == 1 ? IMM_8 : IMM_Z;
 	}
 }
 
@@ -420,9 +420,9 @@ static void x87(struct x86_insn *i)
 {
 	/* bytes, by opcode and ModRM.reg; 0: an environment or a whole state */
 	static const uint8_t size[8][8] = {
-		{ 4, 4, 4, 4, 4, 4, 4, 4 },  { 4, 4, 4, 4, 0, 2, 0, 2 },  { 4, 4, 4, 4, 4, 4, 4, 4 },
-		{ 4, 4, 4, 4, 4, 10, 4, 10 }, { 8, 8, 8, 8, 8, 8, 8, 8 }, { 8, 8, 8, 8, 0, 8, 0, 2 },
-		{ 2, 2, 2, 2, 2, 2, 2, 2 },  { 2, 2, 2, 2, 10, 8, 10, 8 },
+		{ 4, 4, 4, 4, 4, 4, 4, 4 },   { 4, 4, 4, 4, 0, 2, 0, 2 },   { 4, 4, 4, 4, 4, 4, 4, 4 },
+		{ 4, 4, 4, 4, 4, 10, 4, 10 }, { 8, 8, 8, 8, 8, 8, 8, 8 },   { 8, 8, 8, 8, 0, 8, 0, 2 },
+		{ 2, 2, 2, 2, 2, 2, 2, 2 },   { 2, 2, 2, 2, 10, 8, 10, 8 },
 	};
 	/* bit n: /n stores */
 	static const uint8_t store[8] = { 0, 0xcc, 0, 0x8e, 0, 0xce, 0, 0xce };
@@ -439,6 +439,9 @@ static void x87(struct x86_insn *i)
 		implicit(i, 0, BIT(RAX));
 	}
 }
+
+/* From here on a line for each opcode, or group of them. */
+/* clang-format off */
 
 static void map_1(struct work *w)
 {
@@ -533,8 +536,7 @@ static void map_1(struct work *w)
 		i->disp_len = i->addr_size;
 		i->disp = (int64_t)bytes_at(w, i->addr_size);
 		break;
-	case 0xa4: case 0xa5: string(i, BIT(RSI) | BIT(RDI), BIT(RSI) | BIT(RDI)); break;
-	case 0xa6: case 0xa7: string(i, BIT(RSI) | BIT(RDI), BIT(RSI) | BIT(RDI)); break;
+	case 0xa4 ... 0xa7: string(i, BIT(RSI) | BIT(RDI), BIT(RSI) | BIT(RDI)); break;
 	case 0xa8: i->class = X86_PLAIN; i->op_size = 1; implicit(i, BIT(RAX), 0); w->imm = IMM_8; break;
 	case 0xa9: i->class = X86_PLAIN; implicit(i, BIT(RAX), 0); w->imm = IMM_Z; break;
 	case 0xaa: case 0xab: string(i, BIT(RAX) | BIT(RDI), BIT(RDI)); break;
@@ -635,8 +637,7 @@ static bool vector_0f(struct work *w)
 	case 0x11: vector(i, R, W, scalar_bytes(pp)); break;
 	case 0x12: case 0x16: vector(i, W, R, pp > 1 && !(pp == 3 && i->vl == 0) ? 0 : 8); break;
 	case 0x13: case 0x17: vector(i, R, W, 8); break;
-	case 0x14: case 0x15: vector(i, W, R, 0); break;
-	case 0x28: vector(i, W, R, 0); break;
+	case 0x14: case 0x15: case 0x28: vector(i, W, R, 0); break;
 	case 0x29: case 0x2b: vector(i, R, W, pp > 1 ? scalar_bytes(pp) : 0); break;
 	case 0x2a: vector(i, W, R, pp > 1 ? wide : 8); i->rm_is = pp > 1 ? X86_OP_GPR : X86_OP_VECTOR; i->op_size = wide; break;
 	case 0x2c: case 0x2d: vector(i, W, R, pp > 1 ? scalar_bytes(pp) : pp == 1 ? 16 : 8); i->reg_is = pp > 1 ? X86_OP_GPR : X86_OP_VECTOR; i->op_size = wide; break;
@@ -925,26 +926,28 @@ static void map_0f3a(struct work *w)
 		i->op_size = i->rex & 8 ? 8 : 4;
 		i->mem_size = i->opcode == 0x20 ? 1 : i->op_size;
 		break;
-	case 0x21: i->mem_size = 4; break;
-	case 0x0a: i->mem_size = 4; break;
+	case 0x0a: case 0x21: i->mem_size = 4; break;
 	case 0x0b: i->mem_size = 8; break;
 	case 0x18: case 0x38: i->mem_size = 16; break;
 	case 0x19: case 0x39: i->reg_use = R; i->rm_use = W; i->mem_size = 16; break;
 	case 0x1b: case 0x3b: i->reg_use = R; i->rm_use = W; i->mem_size = 32; break;
 	case 0x1d: i->reg_use = R; i->rm_use = W; i->mem_size /= 2; break;
-	case 0x60: case 0x61: implicit(i, BIT(RAX) | BIT(RDX), BIT(RCX)); break; /* PCMPxSTRx; M: XMM0 */
-	case 0x62: case 0x63: implicit(i, BIT(RAX) | BIT(RDX), BIT(RCX)); break;
+	case 0x60 ... 0x63: /* PCMPxSTRx; M: XMM0 */
+		implicit(i, BIT(RAX) | BIT(RDX), BIT(RCX)); break;
 	default: break;
 	}
 }
 
-/* mask_0f() - VEX and EVEX in the 0F map: AVX-512's mask registers, else as SSE. */
+/* clang-format on */
+
+/* vex_0f() - VEX and EVEX in the 0F map: AVX-512's mask registers, else as SSE. */
 static void vex_0f(struct work *w)
 {
 	struct x86_insn *i = w->i;
 
-	if (i->form == X86_VEX && ((i->opcode >= 0x41 && i->opcode <= 0x4b) || (i->opcode >= 0x90 && i->opcode <= 0x93) ||
-				    i->opcode == 0x98 || i->opcode == 0x99)) {
+	if (i->form == X86_VEX &&
+	    ((i->opcode >= 0x41 && i->opcode <= 0x4b) || (i->opcode >= 0x90 && i->opcode <= 0x93) ||
+	     i->opcode == 0x98 || i->opcode == 0x99)) {
 		i->class = X86_VECTOR;
 		i->reg_is = i->rm_is = X86_OP_MASK;
 		i->reg_use = i->opcode == 0x91 ? R : W;
@@ -957,7 +960,8 @@ static void vex_0f(struct work *w)
 			i->reg_is = X86_OP_GPR;
 	} else if (i->opcode == 0xae && i->form == X86_VEX) { /* VLDMXCSR, VSTMXCSR */
 		group15(w);
-	} else if (i->form == X86_EVEX && (i->opcode >= 0x78 && i->opcode <= 0x7b)) { /* conversions from and to unsigned */
+	} else if (i->form == X86_EVEX &&
+		   (i->opcode >= 0x78 && i->opcode <= 0x7b)) { /* conversions from and to unsigned */
 		unsigned wide = i->rex & 8 ? 8 : 4;
 
 		vector(i, W, R, i->pp > 1 ? scalar_bytes(i->pp) : 0);
@@ -975,7 +979,8 @@ static void meaning(struct work *w)
 {
 	struct x86_insn *i = w->i;
 
-	if (i->form != X86_LEGACY && (i->map == X86_MAP_1 || i->map == X86_MAP_COUNT || i->lock || i->rep || i->p66)) {
+	if (i->form != X86_LEGACY &&
+	    (i->map == X86_MAP_1 || i->map == X86_MAP_COUNT || i->lock || i->rep || i->p66)) {
 		i->class = X86_INVALID;
 		return;
 	}
@@ -1006,7 +1011,7 @@ static void immediate(struct work *w)
 	if ((i->class == X86_CALL || i->class == X86_JMP || i->class == X86_JCC) && i->bits != 64)
 		z = (i->bits == 32) != i->p66 ? 4 : 2;
 	switch (w->imm) {
-	case IMM_8: i->imm_len = 1; break;
+	case IMM_8:
 	case IMM_U8: i->imm_len = 1; break;
 	case IMM_16: i->imm_len = 2; break;
 	case IMM_Z: i->imm_len = (uint8_t)z; break;
@@ -1030,7 +1035,9 @@ int x86_decode(struct x86_insn *ret_insn, const uint8_t *code, size_t n, unsigne
 	struct work w = { .i = ret_insn, .code = code, .n = n < X86_INSN_MAX ? n : X86_INSN_MAX };
 	struct x86_insn *i = ret_insn;
 
-	*i = (struct x86_insn){ .bits = (uint8_t)bits, .segment = X86_NONE, .base = X86_NONE, .index = X86_NONE };
+	*i = (struct x86_insn){
+		.bits = (uint8_t)bits, .segment = X86_NONE, .base = X86_NONE, .index = X86_NONE
+	};
 	opcode(&w);
 	sizes(i);
 	if (has_modrm(i))

@@ -91,12 +91,12 @@ void bt_interp_init(struct bt_cpu *c, void *page)
 	rip_to(&k, AT(flags));
 	byte(&k, 0x9d); /* POPF */
 	for (unsigned r = 0; r < X86_GPR_COUNT; r++)
-		move(&k, 0x8b, r, AT(reg) + 8 * r);
+		move(&k, 0x8b, r, AT(reg) + 8UL * r);
 	c->native_slot = (uint16_t)(k.at - k.base);
 	for (unsigned i = 0; i < SLOT_BYTES; i++)
 		byte(&k, 0x90);
 	for (unsigned r = 0; r < X86_GPR_COUNT; r++)
-		move(&k, 0x89, r, AT(reg) + 8 * r);
+		move(&k, 0x89, r, AT(reg) + 8UL * r);
 	move(&k, 0x8b, X86_RSP, AT(host_rsp));
 	byte(&k, 0x9c); /* PUSHF, POP flags */
 	byte(&k, 0x8f);

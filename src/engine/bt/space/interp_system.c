@@ -85,7 +85,7 @@ static void zero_flag(struct work *w, bool on)
 /* look() - LAR (0f 02) and LSL (0f 03). */
 static int look(struct work *w)
 {
-	struct bt_desc d;
+	struct bt_desc d = { 0 };
 	uint64_t selector;
 	unsigned type;
 	int r;
@@ -116,7 +116,7 @@ static int look(struct work *w)
 
 static int verify(struct work *w, bool write)
 {
-	struct bt_desc d;
+	struct bt_desc d = { 0 };
 	uint64_t selector;
 	int r;
 
@@ -265,7 +265,7 @@ static int xcr(struct work *w)
 	if (w->i.modrm == 0xd1)
 		return kernel_only(w) < 0 ? BT_FAULT : bt_xsetbv(c, (uint32_t)c->gpr[X86_RCX], get_pair(w));
 	switch ((uint32_t)c->gpr[X86_RCX]) {
-	case 0: put_pair(w, c->xcr0); return BT_OK;
+	case 0:
 	case 1: put_pair(w, c->xcr0); return BT_OK; /* in use: no less than what is on */
 	default: return gp(w);
 	}

@@ -31,7 +31,7 @@
 #define BT_CPU_BASE      0x61000000UL
 #define BT_CPU_SIZE      0x20000UL
 #define BT_VM_BASE       0x61080000UL /* struct bt_vm */
-#define BT_NATIVE_BASE 0x610c0000UL /* interp_native.c's page */
+#define BT_NATIVE_BASE   0x610c0000UL /* interp_native.c's page */
 #define BT_EXCHANGE_BASE 0x61100000UL
 #define BT_TABLE_BASE    0x62000000UL /* four of them: see BT_TABLE_x */
 #define BT_CACHE_BASE    0x64000000UL

@@ -52,7 +52,7 @@ static long receive_file(void)
 	union {
 		struct cmsghdr h;
 		char room[CMSG_SPACE(sizeof(int))];
-	} control;
+	} control = { .room = { 0 } };
 	struct msghdr m = { .msg_iov = &io,
 			    .msg_iovlen = 1,
 			    .msg_control = control.room,

@@ -16,7 +16,7 @@ enum {
 	SAVED_RCX,
 };
 
-_Static_assert(offsetof(struct bt_cpu, target_rcx) == offsetof(struct bt_cpu, scratch) + 8 * SAVED_RCX,
+_Static_assert(offsetof(struct bt_cpu, target_rcx) == offsetof(struct bt_cpu, scratch) + 8UL * SAVED_RCX,
 	       "they follow the scratch places");
 
 struct bt_link {
