@@ -144,10 +144,13 @@ static int rootfs_path(const struct ct_config *c, char **ret_path, struct err *e
 
 static int make_dir(struct ct *ct, struct err *e)
 {
-	auto_close int rootfd = -1;
-	int r = file_mkdirs(AT_FDCWD, ct->root, 0700);
+	auto_close int rootfd = file_open(AT_FDCWD, ct->root, O_RDONLY | O_DIRECTORY, 0);
+	int r;
 
-	rootfd = r < 0 ? r : file_open(AT_FDCWD, ct->root, O_RDONLY | O_DIRECTORY, 0);
+	if (rootfd == -ENOENT) {
+		r = file_mkdirs(AT_FDCWD, ct->root, 0700);
+		rootfd = r < 0 ? r : file_open(AT_FDCWD, ct->root, O_RDONLY | O_DIRECTORY, 0);
+	}
 	if (rootfd < 0)
 		return err_sys(e, -rootfd, "state root '%s'", ct->root);
 	r = (int)SYS3(SYS_mkdirat, rootfd, ct->id, 0700);
