@@ -82,7 +82,7 @@ static int refuse(struct bt_cpu *c)
 static int pdptes_check(struct bt_cpu *c, uint64_t cr3)
 {
 	const uint64_t *e =
-		(const uint64_t *)(const void *)bt_ram(c->vm, cr3 & 0xffffffe0, PDPTES * 8, false);
+		(const uint64_t *)(const void *)bt_ram(c->vm, cr3 & 0xffffffe0, PDPTES * sizeof(*e), false);
 
 	for (unsigned i = 0; e && i < PDPTES; i++) {
 		uint64_t value = __atomic_load_n(e + i, __ATOMIC_RELAXED);

@@ -75,7 +75,7 @@ static int gate_read(struct bt_cpu *c, const struct event *e, struct gate *ret_g
 
 	if (e->vector * n + n - 1 > c->idt.limit)
 		return bt_raise_code(c, X86_GP, gate_code(e));
-	if (bt_load(c, c->idt.base + e->vector * n, raw, n, BT_SYSTEM) < 0)
+	if (bt_load(c, c->idt.base + (uint64_t)e->vector * n, raw, n, BT_SYSTEM) < 0)
 		return BT_FAULT;
 	d.low = raw[0];
 	d.high = raw[1];
@@ -168,7 +168,7 @@ static int deliver_real(struct bt_cpu *c, const struct event *e)
 	if (e->vector * 4 + 3 > c->idt.limit)
 		return bt_raise_code(c, X86_GP, gate_code(e));
 	bt_stack_now(c, &s);
-	if (bt_load(c, c->idt.base + e->vector * 4, to, 4, BT_SYSTEM) < 0 ||
+	if (bt_load(c, c->idt.base + (uint64_t)e->vector * 4, to, 4, BT_SYSTEM) < 0 ||
 	    push_frame(c, &plain, 2, NULL, &s) < 0)
 		return BT_FAULT;
 	bt_stack_take(c, &s);

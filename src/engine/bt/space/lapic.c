@@ -561,14 +561,14 @@ int bt_lapic_set_base(struct bt_cpu *c, uint64_t value)
 
 static void put(uint8_t page[X86_LAPIC_BYTES], unsigned reg, uint32_t value)
 {
-	__builtin_memcpy(page + reg * 16, &value, sizeof(value));
+	__builtin_memcpy(page + (size_t)reg * 16, &value, sizeof(value));
 }
 
 static uint32_t get(const uint8_t page[X86_LAPIC_BYTES], unsigned reg)
 {
 	uint32_t value;
 
-	__builtin_memcpy(&value, page + reg * 16, sizeof(value));
+	__builtin_memcpy(&value, page + (size_t)reg * 16, sizeof(value));
 	return value;
 }
 

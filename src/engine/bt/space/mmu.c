@@ -360,7 +360,7 @@ static void device_access(struct bt_cpu *c, uint64_t gpa, uint8_t *buf, size_t n
 
 int bt_load(struct bt_cpu *c, uint64_t va, void *buf, size_t n, unsigned access)
 {
-	struct span s;
+	struct span s = { 0 };
 	uint8_t *to = buf;
 
 	if (span_walk(c, va, n, access, &s) < 0)
@@ -378,7 +378,7 @@ int bt_load(struct bt_cpu *c, uint64_t va, void *buf, size_t n, unsigned access)
 
 int bt_store(struct bt_cpu *c, uint64_t va, const void *buf, size_t n, unsigned access)
 {
-	struct span s;
+	struct span s = { 0 };
 	const uint8_t *from = buf;
 
 	if (span_walk(c, va, n, access | BT_WRITE, &s) < 0)

@@ -481,10 +481,7 @@ int bt_msr_write(struct bt_cpu *c, uint32_t index, uint64_t value)
 	if (index >= MSR_X2APIC && index <= MSR_X2APIC_LAST)
 		return is_x2apic(c) ? bt_lapic_write(c, index - MSR_X2APIC, value) : refuse(c);
 	switch (index) {
-	case MSR_TSC:
-		kept_set(c, MSR_TSC_ADJUST, kept_get(c, MSR_TSC_ADJUST) + value - bt_tsc(c));
-		tsc_move(c, value - bt_tsc(c));
-		return BT_OK;
+	case MSR_TSC: tsc_adjust(c, kept_get(c, MSR_TSC_ADJUST) + value - bt_tsc(c)); return BT_OK;
 	case MSR_TSC_ADJUST:
 		if (!bt_has(c, 7, 0, EBX, 1))
 			return refuse(c);
@@ -602,9 +599,8 @@ static void restore_one(struct bt_cpu *c, uint32_t index, uint64_t value)
 			row_set(c, row, value);
 		return;
 	}
-	if (index == MSR_TSC_ADJUST || index == MSR_KVM_WALL)
-		kept_set(c, index, value);
-	else if (!is_special(index) && (value || kept_find(c, index)))
+	if (index == MSR_TSC_ADJUST || index == MSR_KVM_WALL ||
+	    (!is_special(index) && (value || kept_find(c, index))))
 		kept_set(c, index, value);
 }
 
