@@ -403,7 +403,7 @@ int bt_fetch(struct bt_cpu *c, uint64_t va, uint8_t *buf, size_t n)
 	while (done < n) {
 		size_t room = PAGE - ((va + done) & (PAGE - 1)), len = n - done < room ? n - done : room;
 		const uint8_t *p;
-		struct bt_page page;
+		struct bt_page page = { 0 };
 
 		if (bt_walk(c, va + done, BT_FETCH, &page) < 0)
 			return done > 0 ? (int)done : BT_FAULT;
@@ -420,7 +420,7 @@ int bt_fetch(struct bt_cpu *c, uint64_t va, uint8_t *buf, size_t n)
 
 int bt_reach(struct bt_cpu *c, uint64_t va, size_t n, unsigned access, uint8_t **ret_p)
 {
-	struct bt_page page;
+	struct bt_page page = { 0 };
 	uint8_t *p;
 
 	*ret_p = NULL;
