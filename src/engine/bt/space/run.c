@@ -372,17 +372,12 @@ static void start_up(struct bt_cpu *c)
 	uint32_t sipi;
 
 	if (__atomic_exchange_n(&c->exchange->init, 0, __ATOMIC_SEQ_CST)) {
-		bt_cpu_reset(c, c->index);
+		bt_cpu_init(c);
 		bt_map_flush(c, BT_FLUSH_ALL, 0);
-		c->run = c->index == 0 ? X86_RUNNABLE : X86_UNINITIALIZED;
 	}
 	sipi = __atomic_exchange_n(&c->exchange->sipi, 0, __ATOMIC_SEQ_CST);
-	if (sipi && c->run == X86_UNINITIALIZED) {
-		c->seg[X86_CS].selector = (uint16_t)((sipi & 0xff) << 8);
-		c->seg[X86_CS].base = (uint64_t)(sipi & 0xff) << 12;
-		c->rip = 0;
-		c->run = X86_RUNNABLE;
-	}
+	if (sipi && (c->run == X86_UNINITIALIZED || c->run == X86_INIT_RECEIVED))
+		bt_cpu_startup(c, (uint8_t)sipi);
 }
 
 static void shut_down(struct bt_cpu *c)
@@ -417,7 +412,7 @@ static bool look(struct bt_cpu *c)
 		start_up(c);
 	bt_lapic_collect(c);
 	world_timer(c);
-	if (c->run == X86_UNINITIALIZED) {
+	if (c->run == X86_UNINITIALIZED || c->run == X86_INIT_RECEIVED) {
 		doze(c);
 		return false;
 	}
