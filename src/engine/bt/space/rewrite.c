@@ -83,13 +83,13 @@ static enum stack_use rsp_use(const struct x86_insn *i)
 	return use == 0 ? RSP_NOT : use == X86_READ ? RSP_READ : use == X86_WRITTEN ? RSP_WRITTEN : RSP_BOTH;
 }
 
-/* rsp_arithmetic() - ADD, SUB, AND with a number below the shift's lowest bit: right on the shifted one as well. */
+/* rsp_arithmetic() - ADD, SUB of a number, which is below the shift's lowest bit; AND with a negative one, which keeps the shift. */
 static bool rsp_arithmetic(const struct x86_insn *i)
 {
 	unsigned op = i->modrm >> 3 & 7;
 
 	return i->map == X86_MAP_1 && (i->opcode == 0x81 || i->opcode == 0x83) && i->op_size == 8 &&
-	       !i->is_mem && (op == 0 || op == 4 || op == 5);
+	       !i->is_mem && (op == 0 || op == 5 || (op == 4 && (int64_t)i->imm < 0));
 }
 
 /* plan_memory() - Return: false when the interpreter must. */
@@ -197,6 +197,8 @@ static void assemble(struct emit *e, const struct x86_insn *i, const uint8_t *co
 {
 	unsigned rex = i->rex, reg = i->reg, rm = i->rm, tail = i->at_modrm + 1U;
 	bool replaced = p->memory != AS_IS;
+	bool had_rex = (code[i->at_escape] & 0xf0) ==
+		       0x40; /* in the bytes: @i may be of another instruction by now */
 	uint8_t *prefix;
 
 	for (unsigned n = 0; n < i->at_escape; n++)
@@ -222,7 +224,7 @@ static void assemble(struct emit *e, const struct x86_insn *i, const uint8_t *co
 			rex = (rex & ~1U) | (rm & 8 ? 1 : 0);
 		if (i->rex || rex)
 			emit_8(e, 0x40 | (rex & 15));
-		for (unsigned n = i->at_escape + (i->rex != 0); n <= i->at_opcode; n++)
+		for (unsigned n = i->at_escape + had_rex; n <= i->at_opcode; n++)
 			emit_8(e, code[n]);
 	} else {
 		for (unsigned n = i->at_escape; n <= i->at_opcode; n++)

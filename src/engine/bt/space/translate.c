@@ -193,7 +193,7 @@ static bool target(struct translation *t, struct bt_record *r)
 	load.class = X86_PLAIN;
 	load.p66 = false;
 	load.op_size = 8;
-	if (t->mode == BT_KERNEL_AC || !rewrite_possible(&load, t->mode, t->next))
+	if (!rewrite_possible(&load, t->mode, t->next))
 		return false;
 	save_target(t);
 	rewrite(&t->e, &load, code, t->mode, t->next, t->b->entry, r);
@@ -208,9 +208,10 @@ static void rcx_is_saved(struct bt_record *r)
 	r->saved[r->n_saved++].scratch = SAVED_RCX;
 }
 
+/* indirect() - the table's blocks are of plain kernel mode: between STAC and CLAC the interpreter goes there. */
 static enum verdict indirect(struct translation *t, struct bt_record *r, bool call)
 {
-	if (t->i.p66 || !target(t, r))
+	if (t->i.p66 || t->mode == BT_KERNEL_AC || !target(t, r))
 		return step(t);
 	if (call) {
 		rcx_is_saved(r);

@@ -38,7 +38,8 @@ static struct bt_cpu *cpu;
 static struct bt_vm vm;
 static uint8_t *memory, before[MEMORY], wanted[MEMORY];
 static bool faulted, has_places; /* the second: what a space process has at fixed places is free here */
-static unsigned n_made, n_written;
+static unsigned n_made, n_written,
+	n_compared; /* of the last: instructions that translated code carried out itself */
 
 /* --- a world -------------------------------------------------------------------------------------------------------- */
 
@@ -213,10 +214,19 @@ static bool is_wanted(const struct x86_insn *i)
 			 (i->opcode == 0xc7 || i->opcode == 0xae)); /* RDRAND differs by itself */
 	case X86_LEA:
 	case X86_STACK: return i->opcode != 0xc8;
-	case X86_VECTOR:
-		return i->form != X86_EVEX && i->map != X86_MAP_1 && !i->vsib && i->is_mem &&
+	case X86_VECTOR: /* not those that make a number of a vector register: C code between has its own in it */
+		return !i->implicit_written && i->form != X86_EVEX && i->map != X86_MAP_1 && !i->vsib &&
+		       i->is_mem &&
 		       !(i->rm_use & X86_WRITTEN); /* C code between has its own in those registers */
 	case X86_STRING: return !i->rep;
+	case X86_JCC:
+	case X86_LOOP:
+	case X86_JMP:
+	case X86_JMP_IND:
+	case X86_CALL:
+	case X86_CALL_IND:
+	case X86_RET:
+	case X86_PUSHF: return true;
 	default: return false;
 	}
 }
@@ -237,7 +247,7 @@ static int invent(struct x86_insn *i, uint64_t *gpr)
 
 	for (;;) {
 		uint8_t code[X86_INSN_MAX + 1];
-		uint64_t at;
+		uint64_t at = 0;
 		int len;
 
 		for (size_t k = 0; k < sizeof(code); k++)
@@ -259,6 +269,9 @@ static int invent(struct x86_insn *i, uint64_t *gpr)
 			gpr[X86_RDI] = DATA + 0x2000 + ((uint64_t)random() & 0xfff);
 		if (i->class == X86_STACK && i->opcode == 0xc9)
 			gpr[X86_RBP] = STACK + 0x800;
+		if ((i->class == X86_JMP_IND || i->class == X86_CALL_IND) && !i->is_mem && i->rm != X86_RSP)
+			gpr[i->rm] >>=
+				17; /* elsewhere the fault is the target's, not the branch's: as some processors have it */
 		if (i->is_mem && i->class != X86_LEA) {
 			if (i->moffs)
 				continue;
@@ -287,6 +300,13 @@ static int invent(struct x86_insn *i, uint64_t *gpr)
 			     i->reg == X86_RSP))
 				continue;
 		}
+		at = i->class == X86_RET ? gpr[X86_RSP] : i->is_mem ? at : 0;
+		if (i->class == X86_RET || (at && (i->class == X86_JMP_IND || i->class == X86_CALL_IND))) {
+			/* a target that can be: where it cannot, translated code has the fault there, not at the branch */
+			const uint64_t to = (uint64_t)random() << 10;
+
+			memcpy(memory + (at - CODE), &to, 8);
+		}
 		memcpy(memory, code, (size_t)len);
 		memory[len] = 0xf4; /* HLT: the interpreter's, in every mode */
 		return len;
@@ -304,7 +324,8 @@ static void explain(enum bt_mode mode, int len, const char *what, uint64_t got, 
 /* one() - Return: whether both did the same. */
 static bool one(enum bt_mode mode)
 {
-	uint64_t gpr[X86_GPR_COUNT], want[X86_GPR_COUNT], want_flags, flags = (uint64_t)random() & X86_ARITH;
+	uint64_t gpr[X86_GPR_COUNT], want[X86_GPR_COUNT], want_flags, want_rip, rip,
+		flags = (uint64_t)random() & X86_ARITH;
 	struct x86_insn i;
 	int len = invent(&i, gpr);
 	const struct bt_exit *x;
@@ -323,6 +344,7 @@ static bool one(enum bt_mode mode)
 	memcpy(want, cpu->gpr, sizeof(want));
 	memcpy(wanted, memory, MEMORY);
 	want_flags = cpu->rflags;
+	want_rip = cpu->rip;
 	memcpy(memory, before, MEMORY);
 
 	be(mode);
@@ -335,11 +357,17 @@ static bool one(enum bt_mode mode)
 	if (!b)
 		return true;
 	x = enter(b);
-	if (!faulted && x->rip == CODE)
+	rip = faulted || x->why == BT_LEAVE_INDIRECT ? cpu->rip : x->rip;
+	if (!faulted && x->why == BT_LEAVE_STEP && rip == CODE)
 		return true; /* left to the interpreter: nothing to compare */
+	n_compared++;
 	if (faulted != (step == BT_STEP_SHUTDOWN)) {
 		explain(mode, len, "faults", faulted, step == BT_STEP_SHUTDOWN);
 		return false;
+	}
+	if (!faulted && rip != want_rip) {
+		explain(mode, len, "goes on at", rip, want_rip);
+		same = false;
 	}
 	if (faulted) {
 		memcpy(want, gpr, sizeof(want));
@@ -378,13 +406,16 @@ static void take_signals(void)
 static void run(enum bt_mode mode)
 {
 	const char *n = getenv("HULL_BT_CASES"), *seed = getenv("HULL_BT_SEED");
+	const long cases = n ? atol(n) : CASES;
 	unsigned bad = 0;
 
 	take_signals();
+	n_compared = 0;
 	srandom(seed ? (unsigned)atoi(seed) : 1 + (unsigned)mode);
-	for (long k = n ? atol(n) : CASES; k > 0 && bad < 10; k--)
+	for (long k = cases; k > 0 && bad < 10; k--)
 		bad += !one(mode);
 	assert_int_equal(bad, 0);
+	assert_in_range(n_compared, cases / 2, cases); /* most are not left to the interpreter */
 }
 
 static void test_user_code_does_what_the_interpreter_does(void **state)
@@ -399,6 +430,13 @@ static void test_kernel_code_does_the_same_a_shift_away(void **state)
 	(void)state;
 	NEED_PLACES();
 	run(BT_KERNEL);
+}
+
+static void test_kernel_code_that_may_touch_the_user_chooses_its_side(void **state)
+{
+	(void)state;
+	NEED_PLACES();
+	run(BT_KERNEL_AC);
 }
 
 /* --- blocks ---------------------------------------------------------------------------------------------------------------------- */
@@ -484,6 +522,133 @@ static void test_a_return_finds_its_block_in_the_table(void **state)
 	}
 }
 
+/*
+ * An indirect branch in every form of operand, with and without REX: to where it says, by the table when that has it, and with
+ * the registers of before when its operand, or its push, cannot be reached.
+ */
+static void test_an_indirect_branch_goes_where_its_operand_says(void **state)
+{
+	static const struct {
+		uint8_t len, code[8];
+		bool call, by_base; /* the second: its operand is at RBX or R8 */
+	} forms[] = {
+		{ 7, { 0xff, 0x24, 0xd5, 0x00, 0x00, 0x01, 0x10 }, false, false }, /* JMP [rdx * 8 + DATA] */
+		{ 8,
+		  { 0x42, 0xff, 0x24, 0xcd, 0x00, 0x00, 0x01, 0x10 },
+		  false,
+		  false },                                                        /* JMP [r9 * 8 + DATA] */
+		{ 2, { 0xff, 0x23 }, false, true },                               /* JMP [rbx] */
+		{ 3, { 0x41, 0xff, 0x20 }, false, true },                         /* JMP [r8] */
+		{ 6, { 0xff, 0x25, 0xfa, 0xff, 0x00, 0x00 }, false, false },      /* JMP [rip + ...]: DATA */
+		{ 2, { 0xff, 0x13 }, true, true },                                /* CALL [rbx] */
+		{ 4, { 0x41, 0xff, 0x50, 0x00 }, true, true },                    /* CALL [r8 + 0] */
+		{ 7, { 0xff, 0x14, 0xd5, 0x00, 0x00, 0x01, 0x10 }, true, false }, /* CALL [rdx * 8 + DATA] */
+		{ 2, { 0xff, 0xe0 }, false, false },                              /* JMP rax */
+		{ 2, { 0xff, 0xd1 }, true, false },                               /* CALL rcx */
+		{ 3, { 0x41, 0xff, 0xd3 }, true, false },                         /* CALL r11 */
+	};
+	const uint64_t there = CODE + 0x100;
+
+	(void)state;
+	NEED_PLACES();
+	take_signals();
+	for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++)
+		for (size_t k = 0; k < ARRAY_SIZE(forms); k++) {
+			uint64_t gpr[X86_GPR_COUNT], back = 0;
+			const struct bt_exit *x;
+			struct bt_block *b;
+
+			bt_code_kill(&vm, CODE, 4096);
+			memset(memory, 0xf4, 4096);
+			memcpy(memory, forms[k].code, forms[k].len);
+			memcpy(memory + (DATA - CODE), &there, 8);
+			for (int r = 0; r < X86_GPR_COUNT; r++)
+				gpr[r] = 0x1111111111111111ULL * (unsigned)r;
+			gpr[X86_RDX] = gpr[9] = 0;
+			gpr[X86_RBX] = gpr[8] = DATA;
+			gpr[X86_RAX] = gpr[X86_RCX] = gpr[11] = there;
+			gpr[X86_RSP] = STACK + 0x100;
+			for (unsigned round = 0; round < 2; round++) {
+				memcpy(cpu->gpr, gpr, sizeof(gpr));
+				x = go(CODE, mode, &b);
+				if (mode ==
+				    BT_KERNEL_AC) { /* where it leads, that mode is another's: the interpreter's */
+					assert_int_equal(x->why, BT_LEAVE_STEP);
+					assert_int_equal(x->rip, CODE);
+					continue;
+				}
+				assert_int_equal(x->why, round ? BT_LEAVE_STEP : BT_LEAVE_INDIRECT);
+				assert_int_equal(round ? x->rip : cpu->rip, there);
+				for (int r = 0; r < X86_GPR_COUNT; r++)
+					assert_int_equal(cpu->gpr[r],
+							 gpr[r] - (r == X86_RSP && forms[k].call ? 8 : 0));
+				if (forms[k].call)
+					memcpy(&back, memory + (STACK + 0xf8 - CODE), 8);
+				assert_int_equal(back, forms[k].call ? CODE + (uint64_t)forms[k].len : 0);
+				bt_table_put(bt_block_get(cpu, there, mode));
+			}
+			/* what cannot be reached: the operand, then a call's stack */
+			for (unsigned which = 0; which < 2 && mode != BT_KERNEL_AC; which++) {
+				if (which == 0 ? !forms[k].by_base : !forms[k].call)
+					continue;
+				memcpy(cpu->gpr, gpr, sizeof(gpr));
+				if (which == 0)
+					cpu->gpr[X86_RBX] = cpu->gpr[8] = 0x20000000;
+				else
+					cpu->gpr[X86_RSP] = 0x20000000;
+				faulted = false;
+				go(CODE, mode, &b);
+				assert_true(faulted);
+				assert_int_equal(cpu->rip, CODE);
+				for (int r = 0; r < X86_GPR_COUNT; r++)
+					assert_int_equal(cpu->gpr[r],
+							 which == 0 && (r == X86_RBX || r == 8) ? 0x20000000 :
+							 which == 1 && r == X86_RSP             ? 0x20000000 :
+												  gpr[r]);
+			}
+		}
+}
+
+static void test_the_stack_pointer_as_a_number_has_no_shift(void **state)
+{
+	static const struct {
+		uint8_t len, code[7];
+		uint64_t want; /* of RSP, STACK + 0x123 before */
+	} cases[] = {
+		{ 4, { 0x48, 0x83, 0xe4, 0xf0 }, STACK + 0x120 },           /* AND rsp, -16 */
+		{ 4, { 0x48, 0x83, 0xe4, 0x21 }, 0x21 },                    /* AND rsp, 0x21 */
+		{ 7, { 0x48, 0x81, 0xe4, 0xff, 0x0f, 0x00, 0x00 }, 0x123 }, /* AND rsp, 0xfff */
+		{ 4, { 0x48, 0x83, 0xec, 0x23 }, STACK + 0x100 },           /* SUB rsp, 0x23 */
+		{ 6, { 0x8d, 0xa0, 0x05, 0x00, 0x00, 0x00 }, 0x5 },         /* LEA esp, [rax + 5] */
+		{ 3, { 0x48, 0x89, 0xc4 }, 0 },                             /* MOV rsp, rax */
+		{ 5, { 0x48, 0x8d, 0x64, 0x24, 0x08 }, STACK + 0x12b },     /* LEA rsp, [rsp + 8] */
+	};
+
+	(void)state;
+	NEED_PLACES();
+	take_signals();
+	for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++)
+		for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+			const struct bt_exit *x;
+			struct bt_block *b;
+
+			bt_code_kill(&vm, CODE, 4096);
+			memcpy(memory, cases[k].code, cases[k].len);
+			memory[cases[k].len] = 0xf4;
+			memset(cpu->gpr, 0, sizeof(cpu->gpr));
+			cpu->gpr[X86_RSP] = STACK + 0x123;
+			x = go(CODE, mode, &b);
+			assert_int_equal(x->why, BT_LEAVE_STEP);
+			if (x->rip == CODE) { /* the interpreter's */
+				cpu->rip = CODE;
+				assert_int_equal(bt_interp(cpu), BT_STEP_ON);
+			}
+			if (cpu->gpr[X86_RSP] != cases[k].want)
+				fail_msg("mode %d, case %zu: got 0x%lx, want 0x%lx", mode, k,
+					 cpu->gpr[X86_RSP], cases[k].want);
+		}
+}
+
 static void test_interrupts_turned_on_are_a_way_out_when_something_waits(void **state)
 {
 	static const uint8_t code[] = { 0xfa, 0x90, 0xfb, 0x90, 0xf4 }; /* CLI NOP STI NOP HLT */
@@ -535,9 +700,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_link_is_followed_until_its_target_is_killed),
 		cmocka_unit_test(test_a_return_finds_its_block_in_the_table),
+		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
+		cmocka_unit_test(test_the_stack_pointer_as_a_number_has_no_shift),
 		cmocka_unit_test(test_interrupts_turned_on_are_a_way_out_when_something_waits),
 		cmocka_unit_test(test_user_code_does_what_the_interpreter_does),
 		cmocka_unit_test(test_kernel_code_does_the_same_a_shift_away),
+		cmocka_unit_test(test_kernel_code_that_may_touch_the_user_chooses_its_side),
 		cmocka_unit_test(test_a_full_cache_is_emptied_and_used_again),
 	};
 
