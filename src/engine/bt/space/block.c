@@ -238,10 +238,12 @@ bool bt_is_cache(const void *pc)
 
 void bt_link(const struct bt_exit *x, struct bt_block *to)
 {
+	const struct translate_store *s = translate__store();
 	struct bt_link *l;
 	int32_t d;
 
-	if (!x->patch || to->dead || to->mode != x->mode || to->rip != x->rip)
+	/* making @to may have dropped everything, and the exit with it: its place is used again, or is not */
+	if (x >= s->exit + s->n_exits || !x->patch || to->dead || to->mode != x->mode || to->rip != x->rip)
 		return;
 	__builtin_memcpy(&d, x->patch, 4);
 	if (x->patch + 4 + d == to->entry)

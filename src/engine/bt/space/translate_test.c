@@ -23,6 +23,7 @@
 #include "base/bug.h"
 #include "engine/bt/space/interp.h"
 #include "engine/bt/space/mmu.h"
+#include "engine/bt/space/translate_internal.h"
 #include "fmt/x86.h"
 
 enum {
@@ -485,6 +486,32 @@ static void test_a_link_is_followed_until_its_target_is_killed(void **state)
 	assert_false(bt_code_has(CODE));
 }
 
+static void test_an_exit_of_before_everything_was_dropped_is_not_linked(void **state)
+{
+	static const uint8_t code[] = { 0x74, 0x10, 0x75, 0x10, 0xeb, 0x0c }; /* JE, JNE, JMP: three exits */
+	uint8_t *const cache = (uint8_t *)BT_CACHE_BASE;
+	const struct bt_exit *x;
+	struct bt_block *a, *to;
+	static uint8_t copy[8192];
+
+	(void)state;
+	NEED_PLACES();
+	bt_code_kill(&vm, CODE, 4096);
+	memset(memory, 0xf4, 4096);
+	memcpy(memory, code, sizeof(code));
+	for (unsigned k = 0; k < 16; k++) /* so that its exits are not the first */
+		bt_block_get(cpu, CODE + 0x40 + k, BT_USER);
+	x = go(CODE, BT_USER, &a);
+	assert_int_equal(x->why, BT_LEAVE_LINK);
+	translate__reset();
+	to = bt_block_get(cpu, x->rip, BT_USER);
+	assert_non_null(to);
+	memcpy(copy, cache, sizeof(copy));
+	bt_link(x, to);
+	assert_memory_equal(copy, cache, sizeof(copy));
+	assert_null(to->in);
+}
+
 static void test_a_return_finds_its_block_in_the_table(void **state)
 {
 	static const uint8_t code[] = { 0xc3 };
@@ -699,6 +726,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_link_is_followed_until_its_target_is_killed),
+		cmocka_unit_test(test_an_exit_of_before_everything_was_dropped_is_not_linked),
 		cmocka_unit_test(test_a_return_finds_its_block_in_the_table),
 		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
 		cmocka_unit_test(test_the_stack_pointer_as_a_number_has_no_shift),
