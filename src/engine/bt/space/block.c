@@ -5,7 +5,6 @@
  * A processor at a time runs here: several that share the cache will need a lock around translation, and epochs before room is used again.
  */
 #include "engine/bt/space/emit.h"
-#include "engine/bt/space/host.h"
 #include "engine/bt/space/mmu.h"
 #include "engine/bt/space/translate_internal.h"
 
@@ -126,11 +125,8 @@ void translate__reset(void)
 void bt_translate_init(struct bt_vm *vm)
 {
 	struct translate_store *s = translate__store();
-	uint32_t a = 7, b, cx = 0, d;
 
 	(void)vm;
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(cx), "=d"(d));
-	s->has_bmi2 = b >> 8 & 1;
 	s->cache_at = (uint8_t *)BT_CACHE_BASE;
 	translate__stubs();
 	translate__reset();

@@ -192,6 +192,12 @@ static void save(struct emit *e, struct bt_record *r, unsigned reg, unsigned pla
 	r->saved[r->n_saved++].scratch = (uint8_t)place;
 }
 
+/* operand_end() - the offset behind ModRM and all that belongs to it. */
+static unsigned operand_end(const struct x86_insn *i)
+{
+	return i->at_disp ? i->at_disp + i->disp_len : i->at_sib ? i->at_sib + 1U : i->at_modrm + 1U;
+}
+
 /* assemble() - the instruction with what the plan changes in it. */
 static void assemble(struct emit *e, const struct x86_insn *i, const uint8_t *code, const struct plan *p)
 {
@@ -238,13 +244,13 @@ static void assemble(struct emit *e, const struct x86_insn *i, const uint8_t *co
 		emit_8(e, 4 | (reg & 7) << 3);
 		emit_8(e, 0x25);
 		emit_32(e, p->address);
-		tail = i->at_disp + i->disp_len;
+		tail = operand_end(i);
 	} else if (replaced) { /* [register], with a distance of 0, which R13 and RBP need */
 		emit_8(e, 0x40 | (reg & 7) << 3 | ((rm & 7) == 4 ? 4 : (rm & 7)));
 		if ((rm & 7) == 4)
 			emit_8(e, 0x24);
 		emit_8(e, 0);
-		tail = i->at_disp ? i->at_disp + i->disp_len : i->at_sib ? i->at_sib + 1U : i->at_modrm + 1U;
+		tail = operand_end(i);
 	} else {
 		emit_8(e, (i->modrm & 0xc0) | (reg & 7) << 3 | (i->is_mem ? i->modrm & 7 : rm & 7));
 	}
@@ -255,7 +261,7 @@ static void assemble(struct emit *e, const struct x86_insn *i, const uint8_t *co
 /* effective_address() - LEA pointer, [the operand] */
 static void effective_address(struct emit *e, const struct x86_insn *i, const uint8_t *code, unsigned to)
 {
-	unsigned end = i->at_disp ? i->at_disp + i->disp_len : i->at_sib ? i->at_sib + 1U : i->at_modrm + 1U;
+	unsigned end = operand_end(i);
 	unsigned base = i->base != X86_NONE ? (unsigned)i->base : 0,
 		 index = i->index != X86_NONE ? (unsigned)i->index : 0;
 
@@ -266,7 +272,7 @@ static void effective_address(struct emit *e, const struct x86_insn *i, const ui
 		emit_8(e, code[n]);
 }
 
-/* choose() - @select = bit 63 of @reg; @reg += shift_of[@select]. Flags stay. */
+/* choose() - @select = bit 63 of @reg. Flags stay. */
 static void choose(struct emit *e, unsigned reg, unsigned select)
 {
 	emit_mov_imm(e, select, 63);
@@ -275,7 +281,6 @@ static void choose(struct emit *e, unsigned reg, unsigned select)
 	emit_8(e, 0x83 | (~select & 15) << 3);
 	emit_8(e, 0xf7);
 	emit_8(e, 0xc0 | (select & 7) << 3 | (reg & 7));
-	/* the shift is looked up in another step: @select itself tells a fault's handler what was chosen */
 }
 
 static void load_indexed(struct emit *e, unsigned to, unsigned index,
@@ -415,7 +420,6 @@ void rewrite(struct emit *e, const struct x86_insn *i, const uint8_t *code, enum
 
 		effective_address(e, i, code, to);
 		choose(e, to, select);
-		emit_store(e, BT_AT(scratch) + 8 * BT_SELECT_RSI, select);
 		load_indexed(e, select, select, BT_AT(shift_of));
 		emit_add(e, to, to, select, 0);
 		r->select = p.select;

@@ -74,7 +74,7 @@ struct bt_block {
 	struct bt_block *next, *page_next[2]; /* of the hash bucket; of its pages' lists */
 };
 
-/* bt_translate_init() - the cache and its stubs, once for each machine. Both areas of layout.h are mapped and zero. */
+/* bt_translate_init() - the cache and its stubs, once for each machine. Both areas of layout.h are mapped and zero; the host has BMI2. */
 void bt_translate_init(struct bt_vm *vm);
 
 /* bt_block_get() - the block at @rip, translated if need be. NULL: c->fault has why it cannot be fetched. May first drop everything, when the cache is full. */
