@@ -20,11 +20,6 @@ static uint8_t *count_of(uint64_t gpa)
 	return &bt_process()->store_count[gpa >> 12];
 }
 
-bool bt_code_hot(uint64_t gpa)
-{
-	return gpa<BT_RAM_SIZE && * count_of(gpa)> FEW_STORES;
-}
-
 static void store_on_page(struct bt_cpu *c, uint64_t gpa, size_t len)
 {
 	uint8_t *n;

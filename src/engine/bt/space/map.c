@@ -135,9 +135,8 @@ static bool view_add(struct bt_process *p, uint32_t *head, uint64_t host)
 	return true;
 }
 
-static void make_readonly(struct bt_cpu *c, uint64_t host)
+static void make_readonly(uint64_t host)
 {
-	(void)c;
 	BT_CALL(SYS_mprotect, host, PAGE, PROT_READ);
 }
 
@@ -146,29 +145,21 @@ void bt_map_protect(struct bt_cpu *c, uint64_t gpa)
 	struct bt_process *p = bt_process();
 	uint32_t *pages, *chunks;
 
+	(void)c;
 	if (gpa >= BT_RAM_SIZE)
 		return;
 	pages = head_of(p, p->page_views, gpa / PAGE);
 	for (uint32_t i = *pages; i; i = p->view[i].next)
-		make_readonly(c, p->view[i].host);
+		make_readonly(p->view[i].host);
 	*pages = 0;
 	chunks = head_of(p, p->chunk_views, gpa / GRANULE);
 	for (uint32_t i = *chunks; i; i = p->view[i].next)
-		make_readonly(c, p->view[i].host + (gpa & (GRANULE - PAGE)));
+		make_readonly(p->view[i].host + (gpa & (GRANULE - PAGE)));
 }
 
 /* --- mapping ------------------------------------------------------------------------------------------------------ */
 
-static struct bt_slot *slot_of(struct bt_vm *vm, uint64_t gpa, size_t len)
-{
-	for (unsigned i = 0; i < BT_SLOTS_MAX; i++)
-		if (gpa - vm->slot[i].gpa < vm->slot[i].size &&
-		    len <= vm->slot[i].size - (gpa - vm->slot[i].gpa))
-			return &vm->slot[i];
-	return NULL;
-}
-
-/* claim() - the granule for one side of the guest. Return: false when the other has it, or the lists are full. */
+/* claim() - the granule for one side of the guest; the lists have room. Return: false when the other side has it. */
 static bool claim(struct bt_process *p, uint64_t host, bool user, const struct bt_page *page)
 {
 	uint64_t g = GRANULE_OF(host);
@@ -183,17 +174,11 @@ static bool claim(struct bt_process *p, uint64_t host, bool user, const struct b
 	else if (page->shift > 12)
 		want |= LARGE;
 	if ((want & NOT_GLOBAL) && !(was & LISTED)) {
-		if (p->n_flushable >= BT_GRANULES_MAX)
-			return false;
 		p->flushable[p->n_flushable++] = (uint32_t)g;
 		want |= LISTED;
 	}
-	if (!was) {
-		if (p->n_global >= BT_GRANULES_MAX)
-			return false;
-		if (!(want & NOT_GLOBAL))
-			p->global[p->n_global++] = (uint32_t)g;
-	}
+	if (!was && !(want & NOT_GLOBAL))
+		p->global[p->n_global++] = (uint32_t)g;
 	p->granule[g] = was | want;
 	return true;
 }
@@ -214,18 +199,19 @@ static bool map_chunk(struct bt_cpu *c, struct bt_process *p, uint64_t host, con
 		      bool writable)
 {
 	uint64_t gpa = page->gpa & -GRANULE;
-	const struct bt_slot *s = slot_of(c->vm, gpa, GRANULE);
+	const struct bt_slot *s = bt_slot_of(c->vm, gpa, GRANULE);
 
 	host &= -GRANULE;
-	if (!s || (s->readonly && writable) || !map(c, s, host, gpa, GRANULE, writable))
+	if (!s || (s->readonly && writable))
 		return false;
-	if (!writable)
-		return true;
-	if (!view_add(p, head_of(p, p->chunk_views, gpa / GRANULE), host))
+	/* remembered first: what is writable and not remembered could not be taken back when it becomes code */
+	if (writable && !view_add(p, head_of(p, p->chunk_views, gpa / GRANULE), host))
 		return false;
-	for (uint64_t at = 0; at < GRANULE; at += PAGE)
+	if (!map(c, s, host, gpa, GRANULE, writable))
+		return false;
+	for (uint64_t at = 0; writable && at < GRANULE; at += PAGE)
 		if (bt_code_has(gpa + at))
-			make_readonly(c, host + at);
+			make_readonly(host + at);
 	return true;
 }
 
@@ -237,17 +223,19 @@ enum bt_map bt_map_page(struct bt_cpu *c, uint64_t host, uint64_t va, const stru
 
 	if (is_ours(host))
 		return BT_MAP_NOT;
-	s = slot_of(c->vm, page->gpa & -PAGE, PAGE);
+	s = bt_slot_of(c->vm, page->gpa & -PAGE, PAGE);
 	if (!s || (write && (s->readonly || !writable)))
 		return BT_MAP_NOT;
 	code = bt_code_has(page->gpa);
 	if (code && write)
 		return BT_MAP_NOT;
+	if (p->n_flushable >= BT_GRANULES_MAX || p->n_global >= BT_GRANULES_MAX)
+		flush_all(c, p);
 	if (!claim(p, host, user, page))
 		return BT_MAP_NOT;
 	writable = writable && !s->readonly;
-	if (!user && page->shift > 12 && ((host ^ page->gpa) & (GRANULE - PAGE)) == 0 && page->shift >= 21 &&
-	    !(write && bt_code_hot(page->gpa)) && map_chunk(c, p, host, page, writable))
+	if (!user && page->shift >= 21 && ((host ^ page->gpa) & (GRANULE - PAGE)) == 0 &&
+	    map_chunk(c, p, host, page, writable))
 		return BT_MAPPED;
 	host &= -PAGE;
 	if (writable && !code && !view_add(p, head_of(p, p->page_views, page->gpa / PAGE), host)) {

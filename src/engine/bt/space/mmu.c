@@ -101,14 +101,19 @@ static void copy_once(uint8_t *to, const uint8_t *from, size_t n)
 	}
 }
 
-uint8_t *bt_ram(const struct bt_vm *vm, uint64_t gpa, size_t len, bool write)
+const struct bt_slot *bt_slot_of(const struct bt_vm *vm, uint64_t gpa, size_t len)
 {
 	for (const struct bt_slot *s = vm->slot; s < vm->slot + BT_SLOTS_MAX; s++)
 		if (gpa - s->gpa < s->size) /* gpa below the slot's wraps, and is too large */
-			return len <= s->size - (gpa - s->gpa) && !(write && s->readonly) ?
-				       s->host + (gpa - s->gpa) :
-				       NULL;
+			return len <= s->size - (gpa - s->gpa) ? s : NULL;
 	return NULL;
+}
+
+uint8_t *bt_ram(const struct bt_vm *vm, uint64_t gpa, size_t len, bool write)
+{
+	const struct bt_slot *s = bt_slot_of(vm, gpa, len);
+
+	return s && !(write && s->readonly) ? s->host + (gpa - s->gpa) : NULL;
 }
 
 static uint64_t entry_read(const struct walk *w, uint64_t gpa)

@@ -36,6 +36,9 @@ static inline bool bt_is_canonical(uint64_t va)
  */
 int bt_walk(struct bt_cpu *c, uint64_t va, unsigned access, struct bt_page *ret_page);
 
+/* bt_slot_of() - the slot that has all @len bytes at @gpa. Return: NULL where there is none. */
+const struct bt_slot *bt_slot_of(const struct bt_vm *vm, uint64_t gpa, size_t len);
+
 /* bt_ram() - guest memory at @gpa. Return: NULL where not all @len bytes are in one slot (or it is read-only, for @write). */
 uint8_t *bt_ram(const struct bt_vm *vm, uint64_t gpa, size_t len, bool write);
 

@@ -36,7 +36,4 @@ struct bt_process {
 /* Where it lies: in the program's own data, so that a fork has its own. */
 struct bt_process *bt_process(void);
 
-/* bt_code_hot() - code.c: is this page written so often that it is better mapped alone? */
-bool bt_code_hot(uint64_t gpa);
-
 #endif

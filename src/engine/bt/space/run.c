@@ -70,12 +70,13 @@ static long receive_file(void)
 
 static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
 {
-	struct bt_slot *s = &c->vm->slot[set->slot];
+	struct bt_slot *s;
 	uint8_t *host = (uint8_t *)BT_RAM_BASE + set->gpa;
 	long fd, r;
 
 	if (set->slot >= BT_SLOTS_MAX)
 		return -EINVAL;
+	s = &c->vm->slot[set->slot];
 	if (s->size) {
 		bt_map_flush(c, BT_FLUSH_ALL, 0);
 		bt_code_kill(c->vm, s->gpa, s->size);
@@ -88,13 +89,15 @@ static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
 	fd = receive_file();
 	if (fd < 0)
 		return fd;
-	if (set->gpa >= BT_RAM_SIZE || set->size > BT_RAM_SIZE - set->gpa ||
-	    (set->gpa | set->size | set->offset) & 4095)
-		return -EINVAL;
-	r = BT_CALL(SYS_mmap, host, set->size, PROT_READ | (set->readonly ? 0 : PROT_WRITE),
-		    MAP_SHARED | MAP_FIXED, fd, set->offset);
-	if (r < 0)
+	r = -EINVAL;
+	if (set->gpa < BT_RAM_SIZE && set->size <= BT_RAM_SIZE - set->gpa &&
+	    !((set->gpa | set->size | set->offset) & 4095))
+		r = BT_CALL(SYS_mmap, host, set->size, PROT_READ | (set->readonly ? 0 : PROT_WRITE),
+			    MAP_SHARED | MAP_FIXED, fd, set->offset);
+	if (r < 0) {
+		BT_CALL(SYS_close, fd);
 		return r;
+	}
 	*s = (struct bt_slot){ .gpa = set->gpa,
 			       .size = set->size,
 			       .host = host,

@@ -61,11 +61,10 @@ static void *private_at(uint64_t *at, uint64_t size)
 	return p;
 }
 
-static void map_shared(unsigned index)
+static void map_shared(void)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 
-	(void)index;
 	map_at(BT_CPU_BASE, BT_CPU_SIZE, rw, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	map_at(BT_VM_BASE, (sizeof(struct bt_vm) + 4095) & ~4095UL, rw, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	map_at(BT_EXCHANGE_BASE, BT_CPUS_MAX * BT_EXCHANGE_STRIDE, rw, MAP_SHARED, BT_FD_EXCHANGE, 0);
@@ -152,7 +151,7 @@ static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 	struct bt_vm *vm = (struct bt_vm *)BT_VM_BASE;
 
 	BT_CALL(SYS_munmap, BT_ARENA_BASE, HOST_USER_END - BT_ARENA_BASE);
-	map_shared((unsigned)index);
+	map_shared();
 	map_private(bt_process());
 	if (bt_signals_init(signal_stack, sizeof(signal_stack)) < 0)
 		quit(NO_SIGNALS);
