@@ -515,7 +515,7 @@ static void map_1(struct work *w)
 			i->class = X86_NOP;
 			break;
 		}
-		/* fall through */
+		__attribute__((fallthrough));
 	case 0x91 ... 0x97: i->class = X86_PLAIN; opcode_register(i, RW); implicit(i, BIT(RAX), BIT(RAX)); break;
 	case 0x98: i->class = X86_PLAIN; implicit(i, BIT(RAX), BIT(RAX)); break;
 	case 0x99: i->class = X86_PLAIN; implicit(i, BIT(RAX), BIT(RDX)); break;
