@@ -410,6 +410,13 @@ static unsigned collect(struct driver *t, unsigned want)
 	return got;
 }
 
+/* Of a full ring; the reader's own pace is part of it, and a sanitizer slows that down. */
+#ifdef __SANITIZE_ADDRESS__
+enum { INTERRUPTS_MAX = 21 };
+#else
+enum { INTERRUPTS_MAX = 8 };
+#endif
+
 static void test_a_full_ring_is_served_in_one_go_with_few_interrupts(void **state)
 {
 	(void)state;
@@ -422,8 +429,7 @@ static void test_a_full_ring_is_served_in_one_go_with_few_interrupts(void **stat
 		assert_true(n >= 85);
 		driver_kick(&t, 0);
 		assert_int_equal(collect(&t, n), n);
-		assert_in_range(t.n_interrupts[0], 1,
-				n / 4); /* the reader's own pace decides: never one for each */
+		assert_in_range(t.n_interrupts[0], 1, INTERRUPTS_MAX);
 		driver_fini(&t);
 	}
 }
