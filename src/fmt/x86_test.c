@@ -137,8 +137,9 @@ static const char *compare(const ZydisDecoder *d, const uint8_t *code, unsigned 
 
 			z_read |= (b >= 0 ? 1U << b : 0) | (x >= 0 ? 1U << x : 0);
 		}
-		if (op[k].type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(op[k].reg.value) >= 0) {
-			unsigned bit = 1U << gpr_of(op[k].reg.value);
+		if (op[k].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+			int reg = gpr_of(op[k].reg.value);
+			unsigned bit = reg >= 0 ? 1U << reg : 0;
 
 			z_read |= op[k].actions & ZYDIS_OPERAND_ACTION_MASK_READ ? bit : 0;
 			z_written |= op[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? bit : 0;
@@ -190,7 +191,7 @@ static void test_a_real_program_is_read_as_another_decoder_reads_it(void **state
 {
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	ZydisDecoder d;
-	struct stat st;
+	struct stat st = { 0 };
 	struct tally t = { 0 };
 	unsigned bad = 0;
 	Elf64_Ehdr *eh;
@@ -206,7 +207,7 @@ static void test_a_real_program_is_read_as_another_decoder_reads_it(void **state
 		for (uint64_t at = 0;
 		     ph[k].p_type == PT_LOAD && (ph[k].p_flags & PF_X) && at + 15 < ph[k].p_filesz;) {
 			const uint8_t *code = (uint8_t *)eh + ph[k].p_offset + at;
-			struct x86_insn i;
+			struct x86_insn i = { 0 };
 			int len = x86_decode(&i, code, 15, 64);
 
 			if (compare(&d, code, 64, &t) && ++bad > 20)

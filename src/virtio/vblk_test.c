@@ -134,13 +134,13 @@ static void round_trips(const struct setting *s, uint64_t layout)
 		uint32_t len = 512 * (1 + i * 6);
 
 		memset(out, (int)i + 1, len);
-		assert_int_equal(request(&t, VIRTIO_BLK_T_OUT, i * 150, out, len), VIRTIO_BLK_S_OK);
+		assert_int_equal(request(&t, VIRTIO_BLK_T_OUT, i * 150UL, out, len), VIRTIO_BLK_S_OK);
 	}
 	for (unsigned i = 0; i < 20; i++) {
 		uint32_t len = 512 * (1 + i * 6);
 
 		memset(out, (int)i + 1, len);
-		assert_int_equal(request(&t, VIRTIO_BLK_T_IN, i * 150, in, len), VIRTIO_BLK_S_OK);
+		assert_int_equal(request(&t, VIRTIO_BLK_T_IN, i * 150UL, in, len), VIRTIO_BLK_S_OK);
 		assert_memory_equal(in, out, len);
 	}
 	assert_int_equal(request(&t, VIRTIO_BLK_T_FLUSH, 0, NULL, 0), VIRTIO_BLK_S_OK);

@@ -152,7 +152,8 @@ enum { HWCAP2_FSGSBASE = 1 << 1 };
 static int set_up(void **state)
 {
 	const int rw = PROT_READ | PROT_WRITE, fd = memfd_create("guest", MFD_CLOEXEC);
-	stack_t ss = { .ss_sp = malloc(SIGNAL_STACK), .ss_size = SIGNAL_STACK };
+	static uint8_t signal_stack[SIGNAL_STACK];
+	stack_t ss = { .ss_sp = signal_stack, .ss_size = SIGNAL_STACK };
 	void *native = mmap(NULL, BT_NATIVE_BYTES, rw | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
