@@ -122,6 +122,13 @@ $(SPACE): $(SPACEOBJ)
 	$(Q)$(CC) -static -nostdlib -no-pie -Wl,--build-id=none -Wl,--gc-sections -Wl,-z,noexecstack -Wl,-z,norelro \
 	    -Wl,-Ttext-segment=0x60000000 -o $@ $^
 
+# without symbols: what hull carries
+$(B)/space/program: $(SPACE)
+	$(Q)objcopy --strip-all $< $@
+
+$(B)/obj/engine/bt/spawn.o: $(B)/space/program
+$(B)/obj/engine/bt/spawn.o: EXTRA += -DHULL_SPACE='"$(B)/space/program"'
+
 guests: $(GUESTS)  ## what the tests run in machines
 
 $(B)/.deps: tools/deps

@@ -73,6 +73,7 @@ struct engine_mem {
 	void *host;
 	int fd; /* borrowed; -1: none */
 	uint64_t fd_offset;
+	bool shared; /* what others write into the file is seen in the mapping, and the other way round */
 	bool readonly, log_dirty;
 };
 
@@ -120,7 +121,7 @@ struct engine_ops {
 	void (*cpu_stats)(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT]);
 };
 
-extern const struct engine_ops engine_kvm;
+extern const struct engine_ops engine_kvm, engine_bt;
 extern const struct engine_ops
 	*const engine_table[]; /* engine_table.c; in order of preference; ended by NULL */
 

@@ -24,6 +24,8 @@
 enum { XSAVE_XMM0_AT = 160, XSAVE_BV_AT = 512 }; /* Spec: SDM volume 1, 13.4.1 */
 enum { MEM_BYTES = 1 << 20, CODE_AT = 0x1000, READONLY_AT = 0x80000 };
 
+static const char *under_test; /* an engine's name */
+
 struct world {
 	const struct engine_ops *ops;
 	struct engine_vm *vm;
@@ -33,13 +35,13 @@ struct world {
 	struct err e;
 };
 
-/* world_open() - the first engine that can; a machine of 1 MiB and one processor in real mode at CODE_AT. */
+/* world_open() - the engine under test, if it can; a machine of 1 MiB and one processor in real mode at CODE_AT. */
 static void world_open_with(struct world *w, const struct engine_config *c)
 {
 	*w = (struct world){ .fd = -1 };
-	w->ops = engine_find(NULL, &w->e);
+	w->ops = engine_find(under_test, &w->e);
 	if (!w->ops) {
-		print_message("no engine here: %s\n", w->e.text);
+		print_message("%s\n", w->e.text);
 		skip();
 	}
 	assert_return_code(engine_vm_new(w->ops, &w->vm, c, &w->e), 0);
@@ -52,6 +54,7 @@ static void world_open_with(struct world *w, const struct engine_config *c)
 					  &(struct engine_mem){ .size = MEM_BYTES / 2,
 								.host = w->mem,
 								.fd = w->fd,
+								.shared = true,
 								.log_dirty = true },
 					  &w->e),
 			   0);
@@ -62,6 +65,7 @@ static void world_open_with(struct world *w, const struct engine_config *c)
 								.host = w->mem + READONLY_AT,
 								.fd = w->fd,
 								.fd_offset = READONLY_AT,
+								.shared = true,
 								.readonly = true },
 					  &w->e),
 			   0);
@@ -205,6 +209,11 @@ static void test_the_dirty_log_names_the_pages_written_since_it_was_asked(void *
 
 	(void)state;
 	world_open(&w);
+	if (engine_dirty_get(w.vm, 0, bits, 2) == -EOPNOTSUPP) {
+		world_close(&w);
+		print_message("this engine has no dirty log\n");
+		skip();
+	}
 	start_at(&w, code, sizeof(code));
 	run(&w, &x, ENGINE_EXIT_IO);
 	assert_return_code(engine_dirty_get(w.vm, 0, bits, 2), 0);
@@ -387,10 +396,11 @@ static void test_an_interrupt_line_and_an_irqfd_wake_a_halted_processor(void **s
 	assert_return_code(engine_irq_set(w.vm, 5, true), 0);
 	assert_return_code(engine_irq_set(w.vm, 5, false), 0);
 	run_to_port(&w, &x, 0x30);
-	assert_return_code(engine_irqfd(w.vm, 5, fd, true), 0);
-	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
-	run_to_port(&w, &x, 0x30);
-	assert_return_code(engine_irqfd(w.vm, 5, fd, false), 0);
+	if (engine_irqfd(w.vm, 5, fd, true) != -EOPNOTSUPP) {
+		assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+		run_to_port(&w, &x, 0x30);
+		assert_return_code(engine_irqfd(w.vm, 5, fd, false), 0);
+	}
 	assert_int_equal(engine_irq_set(w.vm, ENGINE_GSIS, true), -EINVAL);
 	world_close(&w);
 }
@@ -567,7 +577,7 @@ static void test_an_engine_nobody_knows_is_refused_with_those_there_are(void **s
 
 	(void)state;
 	assert_null(engine_find("vax", &e));
-	assert_string_equal(e.text, "engine 'vax': want auto, kvm");
+	assert_string_equal(e.text, "engine 'vax': want auto, kvm, bt");
 }
 
 int main(void)
@@ -592,5 +602,11 @@ int main(void)
 		cmocka_unit_test(test_an_engine_nobody_knows_is_refused_with_those_there_are),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = 0;
+
+	for (const struct engine_ops *const *t = engine_table; *t; t++) {
+		under_test = (*t)->name;
+		failed += cmocka_run_group_tests_name(under_test, tests, NULL, NULL);
+	}
+	return failed;
 }

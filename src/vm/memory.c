@@ -36,6 +36,7 @@ static int slot_set(struct machine *m, unsigned slot, const struct gmem_region *
 		.host = g->host + offset,
 		.fd = g->fd,
 		.fd_offset = g->fd_offset + offset,
+		.shared = g->shared,
 		.readonly = g->readonly,
 		.log_dirty = m->config.track_dirty && g->ram,
 	};

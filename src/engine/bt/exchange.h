@@ -4,8 +4,14 @@
  *
  * Theory of operation. One of the two works, the other sleeps on a futex in @turn:
  *
- *	manager   turn = BT_TURN_SPACE, wake;  wait while turn == BT_TURN_SPACE;  read the exit
+ *	manager   turn = the space's, wake;  wait while it is the space's;  read the exit
  *	space     write the exit;  turn = BT_TURN_MANAGER, wake;  wait while turn == BT_TURN_MANAGER;  read command and answer
+ *
+ * The space's turn is its thread's number and FUTEX_WAITERS: the form of a robust futex, so that the kernel gives the turn
+ * back when the space dies, with FUTEX_OWNER_DIED in it.
+ *
+ * A hand-off costs about a microsecond when both run on one core and fifty when they do not: the manager says in @core where it
+ * is, and the space goes there too. One that has been running for long without an exit may run anywhere again.
  *
  * What may come at any time is outside this: @kick, @posted (interrupts, ORed in by whoever sends them, taken by the space with an
  * exchange) and @asleep, on which a halted processor waits. After changing one of them its sender looks at @where: a processor
@@ -23,7 +29,7 @@
 
 enum { BT_CPUID_MAX = 256, BT_SLOTS_MAX = 64, BT_CPUS_MAX = 32, BT_IO_MAX = 4096, BT_TEXT_MAX = 160 };
 
-enum bt_turn { BT_TURN_MANAGER, BT_TURN_SPACE };
+enum bt_turn { BT_TURN_MANAGER, BT_TURN_START /* the space is being made */ };
 enum bt_where { BT_OUTSIDE, BT_IN_GUEST, BT_HALTED };
 
 enum bt_command {
@@ -41,7 +47,8 @@ enum bt_exit_kind {
 	BT_EXIT_MMIO,
 	BT_EXIT_EOI, /* of the level-triggered vector @addr */
 	BT_EXIT_IPI, /* to other processors: @addr is the destination, @size the lower half of the APIC's command register */
-	BT_EXIT_HALT,
+	BT_EXIT_ACKNOWLEDGE, /* the interrupt that @extint tells of is taken: the answer is its vector, in @data */
+	BT_EXIT_HALT,        /* only when the machine has no interrupt controller */
 	BT_EXIT_SHUTDOWN,
 	BT_EXIT_KICKED,
 	BT_EXIT_DEBUG,
@@ -82,12 +89,16 @@ enum bt_counter {
 };
 
 struct bt_exchange {
-	uint32_t turn;  /* enum bt_turn; futex */
+	uint32_t turn;  /* enum bt_turn, or the space's; futex */
 	uint32_t where; /* enum bt_where */
 	uint32_t kick;
 	uint32_t asleep; /* futex: 1 while halted; whoever wakes stores 0 */
 	uint32_t posted[8], posted_level[8];
 	uint32_t nmi, init, sipi; /* sipi: 0x100 | vector */
+	uint32_t extint;          /* the line of the pair of 8259 is up */
+	uint32_t ldr, dfr, x2;    /* of the space's APIC: who a logical destination means */
+	uint32_t core;            /* the host's, on which the manager runs */
+	uint32_t halt_exits;      /* there is no interrupt controller: HLT is an exit */
 
 	uint32_t command;
 	int32_t result; /* of a command: 0 or -errno */
@@ -104,14 +115,16 @@ struct bt_exchange {
 	uint64_t counter[BT_COUNTER_COUNT];
 };
 
-/* How a space process is started: its arguments are the numbers of inherited descriptors, in this order. */
+/* Descriptors that a space process inherits; its arguments are its processor's number and the TSC's frequency in kHz. */
 enum bt_fd {
 	BT_FD_EXCHANGE = 3, /* memfd: BT_CPUS_MAX exchanges, each at a multiple of BT_EXCHANGE_STRIDE */
 	BT_FD_SOCKET,       /* SOCK_SEQPACKET: files of memory slots come through it */
 	BT_FD_KICK,         /* this processor's pipe, end to read */
-	BT_FD_SHARED,       /* memfd of BT_SHARED_SIZE: what the machine's processors share (layout.h) */
 	BT_FD_COUNT
 };
+/* What a space process ends with that never got as far as giving the turn. */
+enum bt_start { BT_START_NO_MEMORY = 10, BT_START_NO_SIGNALS, BT_START_NO_FILTER, BT_START_BAD_ARGUMENTS };
+
 #define BT_EXCHANGE_STRIDE 0x8000UL
 
 _Static_assert(sizeof(struct bt_exchange) <= BT_EXCHANGE_STRIDE, "an exchange fits its place");

@@ -51,7 +51,8 @@ uint64_t bt_efer_valid(const struct bt_cpu *c)
 {
 	return (bt_has(c, 0x80000001, 0, EDX, 11) ? X86_EFER_SCE : 0) |
 	       (bt_has(c, 0x80000001, 0, EDX, 29) ? X86_EFER_LME | X86_EFER_LMA : 0) |
-	       (bt_has(c, 0x80000001, 0, EDX, 20) ? X86_EFER_NX : 0);
+	       (bt_has(c, 0x80000001, 0, EDX, 20) ? X86_EFER_NX : 0) |
+	       (bt_has(c, 0x80000021, 0, EAX, 8) ? X86_EFER_AUTO_IBRS : 0);
 }
 
 bool bt_xcr0_valid(const struct bt_cpu *c, uint64_t value)

@@ -104,6 +104,7 @@ enum { /* bits of control registers and EFER */
        X86_EFER_LME = 1 << 8,
        X86_EFER_LMA = 1 << 10,
        X86_EFER_NX = 1 << 11,
+       X86_EFER_AUTO_IBRS = 1 << 21, /* AMD: nothing follows from it here */
 };
 #define X86_CR0_PG 0x80000000U
 #define X86_CR0_CD 0x40000000U
@@ -162,6 +163,7 @@ struct bt_world { /* what a processor asks of what is around it; tests have thei
 	void (*ipi)(struct bt_cpu *c,
 		    const struct bt_ipi *ipi);          /* to others; its own part the sender has taken */
 	void (*eoi)(struct bt_cpu *c, unsigned vector); /* of a level-triggered interrupt */
+	uint8_t (*acknowledge)(struct bt_cpu *c);       /* of the 8259's interrupt: its vector */
 };
 
 struct bt_lapic {

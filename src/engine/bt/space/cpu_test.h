@@ -80,6 +80,12 @@ static inline void fixture_eoi(struct bt_cpu *c, unsigned vector)
 	((struct fixture *)c)->eoi = vector;
 }
 
+static inline uint8_t fixture_acknowledge(struct bt_cpu *c)
+{
+	c->exchange->extint = 0;
+	return c->exchange->data[0];
+}
+
 static const struct bt_world fixture_world = {
 	.io = fixture_io,
 	.timer = fixture_timer,
@@ -88,6 +94,7 @@ static const struct bt_world fixture_world = {
 	.code_written = fixture_code_written,
 	.ipi = fixture_ipi,
 	.eoi = fixture_eoi,
+	.acknowledge = fixture_acknowledge,
 };
 
 static inline struct fixture *fixture_new(void)

@@ -253,7 +253,7 @@ static bool is_nmi_due(const struct bt_cpu *c)
 
 static bool is_interrupt_due(const struct bt_cpu *c)
 {
-	return c->rflags & X86_IF && !c->shadow && bt_lapic_pending(c) >= 0;
+	return c->rflags & X86_IF && !c->shadow && (bt_lapic_extint(c) || bt_lapic_pending(c) >= 0);
 }
 
 bool bt_event_pending(struct bt_cpu *c)
@@ -294,7 +294,11 @@ enum bt_step bt_event_take(struct bt_cpu *c)
 		c->nmi_masked = true;
 		return bt_event_deliver(c, BT_EVENT_INTERRUPT, X86_NMI, false, 0);
 	}
-	vector = bt_lapic_pending(c);
-	bt_lapic_accept(c, (unsigned)vector);
+	if (bt_lapic_extint(c)) {
+		vector = c->world->acknowledge(c);
+	} else {
+		vector = bt_lapic_pending(c);
+		bt_lapic_accept(c, (unsigned)vector);
+	}
 	return bt_event_deliver(c, BT_EVENT_INTERRUPT, (unsigned)vector, false, 0);
 }

@@ -6,7 +6,7 @@
  * of the command register, and that MSRs refuse what is reserved. Others post interrupts into the exchange; bt_lapic_collect()
  * takes them over, and the timer's when it is due. The timer counts nanoseconds at a divisor of 1, on the host's TSC, so that
  * a guest that sets its TSC does not move it; only the deadline mode is in the guest's. It holds one number: when it
- * interrupts next. LINT0 and LINT1 are wired to nothing.
+ * interrupts next. LINT0 of the first processor is the line of the pair of 8259, LINT1 is wired to nothing.
  *
  * Spec: Intel SDM volume 3, chapter 10
  */
@@ -232,6 +232,30 @@ static uint32_t ppr(const struct bt_cpu *c)
 	return (c->lapic.tpr & 0xf0) >= class ? c->lapic.tpr & 0xff : class;
 }
 
+static uint32_t ldr(const struct bt_cpu *c)
+{
+	return is_x2(c) ? c->lapic.id >> 4 << 16 | 1U << (c->lapic.id & 15) : c->lapic.ldr;
+}
+
+bool bt_lapic_extint(const struct bt_cpu *c)
+{
+	const uint32_t lint0 = c->lapic.lvt[LVT_LINT0];
+
+	if (!c->exchange || !__atomic_load_n(&c->exchange->extint, __ATOMIC_SEQ_CST))
+		return false;
+	return !is_on(c) || (!(lint0 & LVT_MASKED) && (lint0 >> ICR_MODE_SHIFT & 7) == IPI_EXTINT);
+}
+
+/* show() - what the manager has to know of this APIC to find who a logical destination means */
+static void show(const struct bt_cpu *c)
+{
+	if (!c->exchange)
+		return;
+	__atomic_store_n(&c->exchange->ldr, ldr(c), __ATOMIC_RELAXED);
+	__atomic_store_n(&c->exchange->dfr, c->lapic.dfr, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->exchange->x2, is_x2(c), __ATOMIC_RELAXED);
+}
+
 int bt_lapic_pending(const struct bt_cpu *c)
 {
 	int vector = is_on(c) ? highest(c->lapic.irr) : -1;
@@ -254,11 +278,6 @@ static void eoi(struct bt_cpu *c)
 	set_bit(c->lapic.isr, (unsigned)vector, false);
 	if (has_bit(c->lapic.tmr, (unsigned)vector))
 		c->world->eoi(c, (unsigned)vector);
-}
-
-static uint32_t ldr(const struct bt_cpu *c)
-{
-	return is_x2(c) ? c->lapic.id >> 4 << 16 | 1U << (c->lapic.id & 15) : c->lapic.ldr;
 }
 
 bool bt_lapic_is_dest(const struct bt_cpu *c, uint32_t dest, bool logical)
@@ -448,8 +467,14 @@ int bt_lapic_write(struct bt_cpu *c, unsigned reg, uint64_t value)
 	if (is_x2(c))
 		return x2_write(c, reg, value);
 	switch (reg) {
-	case LAPIC_LDR: c->lapic.ldr = (uint32_t)value & 0xff000000; break;
-	case LAPIC_DFR: c->lapic.dfr = (uint32_t)value | 0x0fffffff; break;
+	case LAPIC_LDR:
+		c->lapic.ldr = (uint32_t)value & 0xff000000;
+		show(c);
+		break;
+	case LAPIC_DFR:
+		c->lapic.dfr = (uint32_t)value | 0x0fffffff;
+		show(c);
+		break;
 	case LAPIC_ICR_HIGH: c->lapic.icr_high = (uint32_t)value & 0xff000000; break;
 	default:
 		if (!common_write(c, reg, (uint32_t)value) && !is_read_only(reg))
@@ -528,6 +553,7 @@ void bt_lapic_init(struct bt_cpu *c)
 	*l = (struct bt_lapic){ .id = l->id, .dfr = ~0U, .svr = 0xff };
 	for (unsigned i = 0; i < LVT_COUNT; i++)
 		l->lvt[i] = LVT_MASKED;
+	show(c);
 	c->world->timer(c);
 }
 
@@ -535,6 +561,9 @@ void bt_lapic_reset(struct bt_cpu *c)
 {
 	bt_lapic_init(c);
 	c->lapic.id = c->index;
+	if (c->index == 0) /* "virtual wire", as firmware leaves it */
+		c->lapic.lvt[LVT_LINT0] = IPI_EXTINT << ICR_MODE_SHIFT;
+	show(c);
 }
 
 int bt_lapic_set_base(struct bt_cpu *c, uint64_t value)
@@ -556,6 +585,7 @@ int bt_lapic_set_base(struct bt_cpu *c, uint64_t value)
 	c->apic_base = value;
 	if (on != was && !(on & APIC_BASE_ON))
 		bt_lapic_init(c);
+	show(c);
 	return BT_OK;
 }
 
@@ -644,6 +674,7 @@ void bt_lapic_load(struct bt_cpu *c, const uint8_t page[X86_LAPIC_BYTES])
 	}
 	l->isr[0] &= 0xffff0000;
 	l->irr[0] &= 0xffff0000;
+	show(c);
 	if (timer_mode(c) == TIMER_DEADLINE) /* its MSR arms it */
 		c->world->timer(c);
 	else

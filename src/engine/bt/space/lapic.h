@@ -39,7 +39,7 @@ enum {
 	APIC_BASE_ON = 1 << 11,
 };
 
-enum bt_ipi_mode { IPI_FIXED, IPI_LOWEST, IPI_SMI, IPI_NMI = 4, IPI_INIT, IPI_STARTUP };
+enum bt_ipi_mode { IPI_FIXED, IPI_LOWEST, IPI_SMI, IPI_NMI = 4, IPI_INIT, IPI_STARTUP, IPI_EXTINT };
 enum bt_ipi_to { IPI_TO_DEST, IPI_TO_SELF, IPI_TO_ALL, IPI_TO_OTHERS };
 
 enum {

@@ -53,9 +53,4 @@
 #define BT_TABLE2_USER   (BT_TABLE_BASE + 0x400000UL)
 #define BT_TABLES_SIZE   0x600000UL
 
-/* What BT_FD_SHARED holds, in this order: the tables are each processor's own, and not in it. */
-#define BT_SHARED_CACHE 0UL
-#define BT_SHARED_ARENA BT_CACHE_SIZE
-#define BT_SHARED_SIZE  (BT_CACHE_SIZE + BT_ARENA_SIZE)
-
 #endif

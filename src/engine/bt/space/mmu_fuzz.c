@@ -68,6 +68,12 @@ static void eoi(struct bt_cpu *c, unsigned vector)
 	BUG_ON(vector > 255);
 }
 
+static uint8_t acknowledge(struct bt_cpu *c)
+{
+	(void)c;
+	return 0;
+}
+
 static const struct bt_world world = {
 	.io = io,
 	.timer = timer,
@@ -76,6 +82,7 @@ static const struct bt_world world = {
 	.code_written = code_written,
 	.ipi = ipi,
 	.eoi = eoi,
+	.acknowledge = acknowledge,
 };
 
 static void set_mode(struct bt_cpu *c, const struct head *h)

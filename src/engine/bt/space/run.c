@@ -27,6 +27,8 @@
 #include "engine/bt/space/system.h"
 #include "engine/bt/space/translate.h"
 
+enum { ALONE_MS = 5 /* without an exit */ };
+
 /* --- the manager -------------------------------------------------------------------------------------------------- */
 
 static void futex_wait(uint32_t *word, uint32_t while_it_is)
@@ -107,18 +109,44 @@ static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
 	return 0;
 }
 
+/* The guest's registers are in the host's, whether its XCR0 shows them or not: FXSAVE and MOVAPS ask only CR4. */
+enum { FPU_PARTS = 7 /* x87, SSE, AVX */ };
+
+static uint32_t fpu_parts(void)
+{
+	uint32_t a, d;
+
+	__asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+	return a & FPU_PARTS;
+}
+
 static void fpu_get(struct x86_state *s)
 {
-	uint32_t a = (uint32_t)s->xcr0, d = (uint32_t)(s->xcr0 >> 32);
+	/* XSAVE leaves what is in its initial state as it finds it */
+	__builtin_memset(s->xsave, 0, sizeof(s->xsave));
+	__asm__ volatile("xsave64 %0" : "+m"(s->xsave) : "a"(fpu_parts()), "d"(0) : "memory");
+}
 
-	__builtin_memset(s->xsave, 0,
-			 sizeof(s->xsave)); /* XSAVE leaves what is in its initial state as it finds it */
-	__asm__ volatile("xsave64 %0" : "+m"(s->xsave) : "a"(a), "d"(d) : "memory");
+/* Spec: Intel SDM volume 1, 13.8: what XRSTOR raises #GP for */
+static bool fpu_is_valid(const struct x86_state *s)
+{
+	enum { MXCSR_AT = 24, HEADER_AT = 512, HEADER_BYTES = 64 };
+	uint64_t word[HEADER_BYTES / 8];
+	uint32_t mxcsr;
+
+	__builtin_memcpy(&mxcsr, s->xsave + MXCSR_AT, sizeof(mxcsr));
+	__builtin_memcpy(word, s->xsave + HEADER_AT, sizeof(word));
+	if (s->xsave_len < HEADER_AT + HEADER_BYTES || mxcsr >> 16 || word[0] & ~(uint64_t)fpu_parts())
+		return false;
+	for (unsigned i = 1; i < HEADER_BYTES / 8; i++)
+		if (word[i])
+			return false;
+	return true;
 }
 
 static void fpu_set(const struct x86_state *s)
 {
-	__asm__ volatile("xrstor64 %0" ::"m"(s->xsave), "a"((uint32_t)s->xcr0), "d"(0) : "memory");
+	__asm__ volatile("xrstor64 %0" ::"m"(s->xsave), "a"(fpu_parts()), "d"(0) : "memory");
 }
 
 /* state_get() - the exchange's place is filled piece by piece: the manager looks only when it has the turn. */
@@ -135,7 +163,7 @@ static long state_get(struct bt_cpu *c)
 static long state_set(struct bt_cpu *c)
 {
 	struct x86_state *s = &c->exchange->state;
-	int r = bt_cpu_set(c, s);
+	int r = s->xsave_len && !fpu_is_valid(s) ? -EINVAL : bt_cpu_set(c, s);
 
 	if (r < 0)
 		return r;
@@ -167,6 +195,37 @@ static long command(struct bt_cpu *c)
 	}
 }
 
+static void set_affinity(const uint64_t mask[BT_CORES_MAX / 64])
+{
+	BT_CALL(SYS_sched_setaffinity, 0, BT_CORES_MAX / 8, mask);
+}
+
+/* follow() - to the core that the manager runs on. */
+static void follow(uint32_t core)
+{
+	struct bt_process *p = bt_process();
+	uint64_t mask[BT_CORES_MAX / 64] = { 0 };
+
+	p->followed = bt_host_tsc();
+	if (core == p->core || core >= BT_CORES_MAX)
+		return;
+	mask[core / 64] = 1ULL << core % 64;
+	set_affinity(mask);
+	p->core = core;
+}
+
+void bt_run_anywhere(struct bt_cpu *c)
+{
+	struct bt_process *p = bt_process();
+	uint64_t mask[BT_CORES_MAX / 64];
+
+	if (p->core >= BT_CORES_MAX || bt_host_tsc() - p->followed < c->vm->tsc_khz * ALONE_MS)
+		return;
+	__builtin_memset(mask, 0xff, sizeof(mask));
+	set_affinity(mask);
+	p->core = BT_CORES_MAX;
+}
+
 void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 {
 	struct bt_exchange *x = c->exchange;
@@ -182,15 +241,20 @@ void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 			break;
 		x->result = (int32_t)command(c);
 	}
+	follow(x->core);
 	store(&x->where, BT_IN_GUEST);
 }
 
 void bt_kick_drain(void)
 {
 	char buf[64];
+	long n;
 
-	while (BT_CALL(SYS_read, BT_FD_KICK, buf, sizeof(buf)) == (long)sizeof(buf))
-		;
+	do
+		n = BT_CALL(SYS_read, BT_FD_KICK, buf, sizeof(buf));
+	while (n == (long)sizeof(buf));
+	if (n == 0) /* there is no manager any more */
+		BT_CALL(SYS_exit_group, 0);
 }
 
 /* --- messages ------------------------------------------------------------------------------------------------------- */
@@ -342,6 +406,13 @@ static void world_eoi(struct bt_cpu *c, unsigned vector)
 	c->attention = 1;
 }
 
+static uint8_t world_acknowledge(struct bt_cpu *c)
+{
+	bt_give(c, BT_EXIT_ACKNOWLEDGE);
+	c->attention = 1;
+	return c->exchange->data[0];
+}
+
 const struct bt_world bt_world_space = {
 	.io = world_io,
 	.timer = world_timer,
@@ -350,6 +421,7 @@ const struct bt_world bt_world_space = {
 	.code_written = bt_code_store,
 	.ipi = world_ipi,
 	.eoi = world_eoi,
+	.acknowledge = world_acknowledge,
 };
 
 /* --- what comes from outside ---------------------------------------------------------------------------------------- */
@@ -393,7 +465,12 @@ static void took(struct bt_cpu *c, enum bt_step step)
 {
 	switch (step) {
 	case BT_STEP_ON: break;
-	case BT_STEP_HALT: c->run = X86_HALTED; break;
+	case BT_STEP_HALT:
+		if (c->exchange->halt_exits)
+			bt_give(c, BT_EXIT_HALT);
+		else
+			c->run = X86_HALTED;
+		break;
 	case BT_STEP_SHUTDOWN: shut_down(c); break;
 	case BT_STEP_UNKNOWN:
 		fail(c, "processor %u: an instruction that the bt engine does not know, at 0x%lx", c->index,
@@ -427,7 +504,7 @@ static bool look(struct bt_cpu *c)
 		doze(c);
 		return false;
 	}
-	c->quiet = bt_lapic_pending(c) < 0 && !c->nmi_pending;
+	c->quiet = bt_lapic_pending(c) < 0 && !bt_lapic_extint(c) && !c->nmi_pending;
 	return true;
 }
 

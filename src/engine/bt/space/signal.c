@@ -192,6 +192,7 @@ static void on_call(int sig, siginfo_t *info, void *context)
 	bt_count(c, BT_COUNT_SIGNAL);
 	if (sig == SIGIO)
 		bt_kick_drain();
+	bt_run_anywhere(c);
 	c->quiet = 0;
 	c->attention = 1;
 	__atomic_store_n(&c->exchange->asleep, 0, __ATOMIC_SEQ_CST); /* it was about to sleep: it does not */

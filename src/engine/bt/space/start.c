@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
@@ -34,10 +35,7 @@ enum { STACK_BYTES = 256 * 1024 };
 static uint8_t stack[STACK_BYTES] __attribute__((aligned(4096)));
 static uint8_t signal_stack[STACK_BYTES] __attribute__((aligned(4096)));
 
-/* Nobody is there to tell: the manager sees the exit status of a process that never gave it the turn. */
-enum start_failure { NO_MEMORY = 10, NO_SIGNALS, NO_FILTER, BAD_ARGUMENTS };
-
-static _Noreturn void quit(enum start_failure why)
+static _Noreturn void quit(enum bt_start why)
 {
 	for (;;)
 		BT_CALL(SYS_exit_group, why);
@@ -48,7 +46,7 @@ static void *map_at(uint64_t at, uint64_t size, int prot, int flags, int fd, uin
 	long r = BT_CALL(SYS_mmap, at, size, prot, flags | MAP_FIXED_NOREPLACE, fd, offset);
 
 	if (r != (long)at)
-		quit(NO_MEMORY);
+		quit(BT_START_NO_MEMORY);
 	return (void *)at;
 }
 
@@ -89,6 +87,20 @@ static void map_private(struct bt_process *p)
 	p->store_count = private_at(&at, BT_RAM_SIZE >> 12);
 	p->n_views = 1;
 	p->views_age = 1;
+	p->core = BT_CORES_MAX;
+}
+
+/* give_back_at_end() - the turn, if this process ends while it has it: a robust futex is all that it holds. */
+static void give_back_at_end(struct bt_exchange *x)
+{
+	static struct robust_list held;
+	static struct robust_list_head head;
+
+	head.list.next = &held;
+	held.next = &head.list;
+	head.futex_offset = (long)((uintptr_t)&x->turn - (uintptr_t)&held);
+	if (BT_CALL(SYS_set_robust_list, &head, sizeof(head)) < 0)
+		quit(BT_START_NO_SIGNALS);
 }
 
 static void make_timer(struct bt_process *p)
@@ -105,34 +117,40 @@ static void make_timer(struct bt_process *p)
 	if (BT_CALL(SYS_timer_create, CLOCK_MONOTONIC, &ev, &p->timer) < 0 ||
 	    BT_CALL(SYS_fcntl, BT_FD_KICK, F_SETOWN_EX, &owner) < 0 ||
 	    BT_CALL(SYS_fcntl, BT_FD_KICK, F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
-		quit(NO_SIGNALS);
+		quit(BT_START_NO_SIGNALS);
 }
 
-/* give_up() - all system calls but these. */
+/*
+ * give_up() - all system calls but these; sched_setaffinity(2) of itself alone, by number 0.
+ */
 static void give_up(void)
 {
 	static const uint16_t allowed[] = {
-		SYS_futex, SYS_mmap,          SYS_munmap,        SYS_mprotect,
-		SYS_read,  SYS_recvmsg,       SYS_timer_settime, SYS_rt_sigreturn,
-		SYS_close, SYS_clock_gettime, SYS_exit_group,
+		SYS_futex,         SYS_mmap,       SYS_munmap,        SYS_mprotect,
+		SYS_read,          SYS_recvmsg,    SYS_timer_settime, SYS_rt_sigreturn,
+		SYS_clock_gettime, SYS_exit_group, SYS_close,
 	};
 	enum { N = sizeof(allowed) / sizeof(allowed[0]) };
-	struct sock_filter f[N + 6];
-	struct sock_fprog prog = { N + 6, f };
+	struct sock_filter f[N + 8];
+	struct sock_fprog prog = { 0, f };
 	int n = 0;
 
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
-	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, N + 4);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 	for (int i = 0; i < N; i++)
-		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], (uint8_t)(N - i),
-						      0);
+		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
+						      (uint8_t)(N + 3 - i), 0);
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setaffinity, 0, 2);
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					      offsetof(struct seccomp_data, args[0]));
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	prog.len = (unsigned short)n;
 	if (BT_CALL(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1) < 0 ||
 	    BT_CALL(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
-		quit(NO_FILTER);
+		quit(BT_START_NO_FILTER);
 }
 
 static uint64_t number(const char *s)
@@ -154,12 +172,13 @@ static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 	map_shared();
 	map_private(bt_process());
 	if (bt_signals_init(signal_stack, sizeof(signal_stack)) < 0)
-		quit(NO_SIGNALS);
+		quit(BT_START_NO_SIGNALS);
 	make_timer(bt_process());
 	vm->tsc_khz = tsc_khz;
 	c->vm = vm;
 	c->world = &bt_world_space;
 	c->exchange = (struct bt_exchange *)(BT_EXCHANGE_BASE + index * BT_EXCHANGE_STRIDE);
+	give_back_at_end(c->exchange);
 	bt_cpu_reset(c, (unsigned)index);
 	bt_interp_init(c, map_at(BT_NATIVE_BASE, BT_NATIVE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
@@ -176,11 +195,11 @@ _Noreturn void bt_start(const uint64_t *args)
 	uint64_t index, tsc_khz;
 
 	if (args[0] < 3)
-		quit(BAD_ARGUMENTS);
+		quit(BT_START_BAD_ARGUMENTS);
 	index = number((const char *)args[2]);
 	tsc_khz = number((const char *)args[3]);
 	if (index >= BT_CPUS_MAX || tsc_khz == 0)
-		quit(BAD_ARGUMENTS);
+		quit(BT_START_BAD_ARGUMENTS);
 	__asm__ volatile("mov %0, %%rsp\n"
 			 "xor %%ebp, %%ebp\n"
 			 "call *%3\n"

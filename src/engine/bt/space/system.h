@@ -46,6 +46,7 @@ void bt_lapic_collect(
 	struct bt_cpu *c); /* takes what the exchange has posted, and the timer when its time has come */
 int bt_lapic_pending(
 	const struct bt_cpu *c); /* the vector that the processor's priority lets through; -1: none */
+bool bt_lapic_extint(const struct bt_cpu *c); /* the 8259's line is up, and leads here */
 void bt_lapic_accept(struct bt_cpu *c, unsigned vector);
 uint64_t bt_lapic_deadline(const struct bt_cpu *c);     /* host TSC of the timer's next interrupt; 0: none */
 uint64_t bt_lapic_tsc_deadline(const struct bt_cpu *c); /* its MSR, in the guest's TSC */

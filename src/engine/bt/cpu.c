@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cpu.c - a processor of the bt engine, as its manager sees it
+ *
+ * Theory of operation. The thread that runs a processor gives its space the turn and sleeps until an exit. What belongs to
+ * the engine's own controllers and doorbells is answered here, and the space goes on; the rest is the caller's. What the exchange
+ * says is copied once into locals and checked, for the space is the guest's.
+ *
+ * Memory slots may be changed by any thread at any time. Each space has to be told while it does not run the guest: whoever
+ * changes a slot does so himself where the processor is outside its guest, and else gets it out with a kick that the caller of
+ * bt__cpu_run() never sees.
+ *
+ * Lock order: a processor's lock, then the machine's.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "engine/bt/bt_internal.h"
+#include "sys/call.h"
+#include "sys/sock.h"
+
+/* --- memory slots -------------------------------------------------------------------------------------------------- */
+
+/* slot_tell() - c->lock is held. */
+static int slot_tell(struct bt_vcpu *c, unsigned n)
+{
+	struct bt_machine *vm = bt__vm(c->cpu.vm);
+	struct engine_mem m;
+	ssize_t sent = 1;
+
+	pthread_mutex_lock(&vm->lock);
+	m = vm->slot[n];
+	if (m.size)
+		sent = sock_send_fd(c->space.sock, "", 1, m.fd);
+	pthread_mutex_unlock(&vm->lock);
+	if (sent < 0)
+		return (int)sent;
+	c->x->slot = (struct bt_slot_set){
+		.slot = n, .readonly = m.readonly, .gpa = m.gpa, .size = m.size, .offset = m.fd_offset
+	};
+	return bt__command(c, BT_SLOT);
+}
+
+/* slots_tell() - all that the space has not been told of; c->lock is held. */
+static int slots_tell(struct bt_vcpu *c)
+{
+	int r = 0;
+
+	while (c->slots_todo && r >= 0) {
+		unsigned n = (unsigned)__builtin_ctzll(c->slots_todo);
+
+		c->slots_todo &= c->slots_todo - 1;
+		r = slot_tell(c, n);
+	}
+	pthread_cond_broadcast(&c->changed);
+	return r;
+}
+
+int bt__slot_changed(struct bt_vcpu *c, unsigned slot)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&c->lock);
+	c->slots_todo |= 1ULL << slot;
+	while (c->inside && c->slots_todo >> slot & 1) {
+		__atomic_store_n(&c->x->kick, 1, __ATOMIC_SEQ_CST);
+		bt__notify(c);
+		pthread_cond_wait(&c->changed, &c->lock);
+	}
+	if (c->slots_todo >> slot & 1)
+		r = slots_tell(c);
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+/* --- making --------------------------------------------------------------------------------------------------------- */
+
+int bt__cpu_new(struct engine_vm *v, unsigned index, struct engine_cpu **ret_cpu, struct err *e)
+{
+	struct bt_machine *vm = bt__vm(v);
+	struct bt_vcpu *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return err_sys(e, ENOMEM, "processor %u", index);
+	c->cpu = (struct engine_cpu){ .vm = v, .index = index };
+	c->x = (struct bt_exchange *)(vm->exchanges + index * BT_EXCHANGE_STRIDE);
+	c->x->halt_exits = vm->no_irqchip;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->changed, NULL);
+	r = bt__space_start(&c->space, vm->exchange_fd, c->x, index, bt__tsc_khz(), e);
+	if (r == 0) {
+		pthread_mutex_lock(&vm->lock);
+		for (unsigned i = 0; i < BT_SLOTS_MAX; i++)
+			if (vm->slot[i].size)
+				c->slots_todo |= 1ULL << i;
+		vm->cpu[index] = c;
+		pthread_mutex_unlock(&vm->lock);
+		r = slots_tell(c);
+		if (r < 0)
+			err_sys(e, -r, "processor %u: guest memory", index);
+	}
+	if (r < 0) {
+		bt__cpu_free(&c->cpu);
+		return r;
+	}
+	*ret_cpu = &c->cpu;
+	return 0;
+}
+
+void bt__cpu_free(struct engine_cpu *cpu)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+	struct bt_machine *vm = bt__vm(cpu->vm);
+
+	pthread_mutex_lock(&vm->lock);
+	if (vm->cpu[cpu->index] == c)
+		vm->cpu[cpu->index] = NULL;
+	pthread_mutex_unlock(&vm->lock);
+	bt__space_end(&c->space);
+	pthread_cond_destroy(&c->changed);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+/* --- running -------------------------------------------------------------------------------------------------------- */
+
+void bt__cpu_kick(struct engine_cpu *cpu)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+
+	__atomic_store_n(&c->kicked, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&c->x->kick, 1, __ATOMIC_SEQ_CST);
+	bt__notify(c);
+	SYS3(SYS_futex, &c->x->turn, FUTEX_WAKE,
+	     1); /* whoever waits for the turn waits no longer than it takes now */
+}
+
+int bt__cpu_nmi(struct engine_cpu *cpu)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+
+	__atomic_store_n(&c->x->nmi, 1, __ATOMIC_SEQ_CST);
+	bt__notify(c);
+	return 0;
+}
+
+void bt__cpu_stats(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT])
+{
+	for (int i = 0; i < ENGINE_EXIT_COUNT; i++)
+		by_kind[i] = __atomic_load_n(&bt__cpu(cpu)->exits[i], __ATOMIC_RELAXED);
+}
+
+static void fail(struct engine_exit *x, struct bt_vcpu *c, int r)
+{
+	char why[128];
+
+	x->kind = ENGINE_EXIT_ERROR;
+	if (r == -ESRCH)
+		bt__space_died(&c->space, why, sizeof(why));
+	else
+		str_copy(why, sizeof(why), r == -ETIMEDOUT ? "it does not answer" : err_name(-r));
+	str_format(x->text, sizeof(x->text), "processor %u: its process: %s", c->cpu.index, why);
+}
+
+/* ring() - Return: whether it is a doorbell's */
+static bool ring(struct bt_machine *vm, bool port, uint64_t addr, unsigned size, const uint8_t *data)
+{
+	const uint64_t one = 1;
+	uint64_t value = 0;
+	bool found = false;
+
+	memcpy(&value, data, size);
+	pthread_mutex_lock(&vm->lock);
+	for (unsigned i = 0; i < vm->n_doorbells && !found; i++) {
+		const struct bt_doorbell *d = &vm->doorbell[i];
+
+		found = d->port == port && d->addr == addr && (!d->len || d->len == size) &&
+			(d->match < 0 || (uint64_t)d->match == value);
+		if (found)
+			SYS3(SYS_write, d->fd, &one, sizeof(one));
+	}
+	pthread_mutex_unlock(&vm->lock);
+	return found;
+}
+
+/* access_exit() - a port, or an address where there is no memory. Return: whether the caller has to answer it. */
+static bool access_exit(struct bt_vcpu *c, bool port, struct engine_exit *x)
+{
+	struct bt_machine *vm = bt__vm(c->cpu.vm);
+	const uint32_t size = c->x->size;
+
+	if (size != 1 && size != 2 && size != 4 && size != 8) {
+		fail(x, c, -EPROTO);
+		return true;
+	}
+	*x = (struct engine_exit){ .kind = port ? ENGINE_EXIT_IO : ENGINE_EXIT_MMIO,
+				   .write = c->x->write != 0,
+				   .size = (uint8_t)size,
+				   .count = 1,
+				   .addr = c->x->addr,
+				   .data = c->data };
+	memset(c->data, 0, sizeof(uint64_t));
+	if (x->write)
+		memcpy(c->data, c->x->data, size);
+	c->answer = !x->write;
+	if (bt__irq_access(vm, port, x->write, x->addr, size, c->data))
+		return false;
+	return !(x->write && ring(vm, port, x->addr, size, c->data));
+}
+
+/* came() - what the space gave the turn back for. Return: whether it is the caller's. */
+static bool came(struct bt_vcpu *c, struct engine_exit *x)
+{
+	struct bt_machine *vm = bt__vm(c->cpu.vm);
+
+	switch (c->x->exit) {
+	case BT_EXIT_IO: return access_exit(c, true, x);
+	case BT_EXIT_MMIO: return access_exit(c, false, x);
+	case BT_EXIT_EOI: bt__irq_eoi(vm, (uint8_t)c->x->addr); return false;
+	case BT_EXIT_IPI: bt__irq_ipi(vm, c->cpu.index, (uint32_t)c->x->addr, c->x->size); return false;
+	case BT_EXIT_ACKNOWLEDGE:
+		c->data[0] = bt__irq_acknowledge(vm);
+		c->answer = true;
+		return false;
+	case BT_EXIT_KICKED:
+		x->kind = ENGINE_EXIT_KICKED;
+		return __atomic_exchange_n(&c->kicked, 0, __ATOMIC_SEQ_CST);
+	case BT_EXIT_HALT: x->kind = ENGINE_EXIT_HALT; return true;
+	case BT_EXIT_SHUTDOWN: x->kind = ENGINE_EXIT_SHUTDOWN; return true;
+	case BT_EXIT_DEBUG: x->kind = ENGINE_EXIT_DEBUG; return true;
+	case BT_EXIT_ERROR:
+		x->kind = ENGINE_EXIT_ERROR;
+		memcpy(x->text, c->x->text, sizeof(x->text));
+		x->text[sizeof(x->text) - 1] = '\0';
+		return true;
+	default: fail(x, c, -EPROTO); return true;
+	}
+}
+
+int bt__cpu_run(struct engine_cpu *cpu, struct engine_exit *x)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+	int r;
+
+	*x = (struct engine_exit){ 0 };
+	pthread_mutex_lock(&c->lock);
+	do {
+		r = slots_tell(c);
+		if (r < 0)
+			break;
+		if (c->answer)
+			memcpy(c->x->data, c->data, sizeof(uint64_t));
+		c->answer = false;
+		c->x->command = BT_RUN;
+		c->inside = true;
+		pthread_mutex_unlock(&c->lock);
+		r = bt__turn(&c->space, c->x, &c->kicked);
+		pthread_mutex_lock(&c->lock);
+		c->inside = false;
+	} while (r == 0 && !came(c, x));
+	if (r < 0)
+		fail(x, c, r);
+	pthread_cond_broadcast(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+	__atomic_store_n(&c->exits[x->kind], c->exits[x->kind] + 1, __ATOMIC_RELAXED); /* one writer */
+	return 0;
+}
+
+/* --- state ---------------------------------------------------------------------------------------------------------- */
+
+static int state_error(struct bt_vcpu *c, int r, const char *what, struct err *e)
+{
+	char why[128];
+
+	if (r != -ESRCH)
+		return err_sys(e, -r, "processor %u: %s", c->cpu.index, what);
+	bt__space_died(&c->space, why, sizeof(why));
+	return err_set(e, EIO, "processor %u: its process: %s", c->cpu.index, why);
+}
+
+/* bt__cpu_get() - what comes from a space is checked by whoever sets it: for this process it is a number of bytes. */
+int bt__cpu_get(struct engine_cpu *cpu, struct x86_state *s, struct err *e)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+	int r;
+
+	pthread_mutex_lock(&c->lock);
+	r = bt__command(c, BT_GET);
+	if (r == 0)
+		memcpy(s, &c->x->state, sizeof(*s));
+	pthread_mutex_unlock(&c->lock);
+	if (r < 0)
+		return state_error(c, r, "read its state", e);
+	if (s->n_msrs > X86_MSRS_MAX || s->xsave_len > X86_XSAVE_MAX || (unsigned)s->run >= X86_RUN_COUNT)
+		return state_error(c, -EPROTO, "read its state", e);
+	s->tsc_khz = bt__tsc_khz();
+	return 0;
+}
+
+int bt__cpu_set(struct engine_cpu *cpu, const struct x86_state *s, struct err *e)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+	int r;
+
+	pthread_mutex_lock(&c->lock);
+	memcpy(&c->x->state, s, sizeof(*s));
+	r = bt__command(c, BT_SET);
+	pthread_mutex_unlock(&c->lock);
+	return r < 0 ? state_error(c, r, "set its state", e) : 0;
+}
+
+int bt__cpu_cpuid(struct engine_cpu *cpu, const struct x86_cpuid *table, unsigned n, struct err *e)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+	int r;
+
+	if (n > BT_CPUID_MAX)
+		return err_set(e, E2BIG, "processor %u: %u CPUID leaves, at most %d", cpu->index, n,
+			       BT_CPUID_MAX);
+	pthread_mutex_lock(&c->lock);
+	memcpy(c->x->cpuid, table, n * sizeof(*table));
+	c->x->n_cpuid = n;
+	r = bt__command(c, BT_CPUID);
+	pthread_mutex_unlock(&c->lock);
+	return r < 0 ? state_error(c, r, "CPUID", e) : 0;
+}
