@@ -62,6 +62,17 @@ static int absolute(struct work *w)
 	return BT_OK;
 }
 
+/* cache_line() - CLFLUSH and its like: what host caches hold is what memory holds, only the address can be wrong. */
+static int cache_line(struct work *w)
+{
+	struct bt_page page;
+	uint64_t va;
+
+	if (interp__linear(w, interp__segment(w), interp__offset(w), 1, false, &va) < 0)
+		return BT_FAULT;
+	return bt_walk(w->c, va, 0, &page);
+}
+
 /* plain() - decimal adjustments have no form that 64-bit mode could run. */
 static int plain(struct work *w)
 {
@@ -69,6 +80,8 @@ static int plain(struct work *w)
 
 	if (i->moffs)
 		return absolute(w);
+	if (i->map == X86_MAP_0F && i->opcode == 0xae && i->is_mem)
+		return cache_line(w);
 	if (i->map == X86_MAP_1 && (i->opcode == 0x27 || i->opcode == 0x2f || i->opcode == 0x37 ||
 				    i->opcode == 0x3f || i->opcode == 0xd4 || i->opcode == 0xd5))
 		return INTERP_UNKNOWN;

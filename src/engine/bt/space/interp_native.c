@@ -21,7 +21,7 @@
 #include "engine/bt/space/mmu.h"
 #include "engine/bt/space/segment.h"
 
-enum { NATIVE_DATA = 4096, SLOT_BYTES = 48, RM_RSP = 4 };
+enum { NATIVE_DATA = 4096, SLOT_BYTES = 48, VECTOR_BYTES = 64 };
 
 struct native {
 	uint64_t reg[X86_GPR_COUNT], flags, host_rsp;
@@ -222,6 +222,40 @@ static bool is_bit_string(const struct x86_insn *i)
 	return i->is_mem && i->form == X86_LEGACY && i->map == X86_MAP_0F && (i->opcode & 0xe7) == 0xa3;
 }
 
+/* writes_part() - stores that may leave bytes of their operand alone: what they write is found by running them twice. */
+static bool writes_part(const struct x86_insn *i)
+{
+	bool store = i->is_mem && i->class == X86_VECTOR && i->rm_use == X86_WRITTEN;
+
+	return store && (i->form == X86_EVEX || (i->form == X86_VEX && i->map == X86_MAP_0F38));
+}
+
+/*
+ * reads() - is the operand read before? A plain store must not: a device would see it. XSAVE and its like change a part of what is there.
+ */
+static bool reads(const struct x86_insn *i)
+{
+	if (i->class == X86_XSAVE && i->map != X86_MAP_1 && i->mem_size == 0)
+		return true;
+	return i->rm_use & X86_READ;
+}
+
+/* may_store() - what running it has done cannot be undone, so what can fault does so before. */
+static int may_store(struct work *w, uint64_t plus, unsigned n)
+{
+	unsigned size = w->i.addr_size;
+	uint64_t va, offset = interp__offset(w) + plus;
+	struct bt_page page;
+
+	offset &= size == 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;
+	if (interp__linear(w, interp__segment(w), offset, n, true, &va) < 0 ||
+	    bt_walk(w->c, va, BT_WRITE, &page) < 0)
+		return BT_FAULT;
+	return ((va ^ (va + n - 1)) & ~4095ULL) == 0 ?
+		       BT_OK :
+		       bt_walk(w->c, (va + n - 1) & ~4095ULL, BT_WRITE, &page);
+}
+
 static int operand_load(struct work *w, struct operand *o)
 {
 	struct native *d = data_of(w->c);
@@ -249,16 +283,11 @@ static int operand_load(struct work *w, struct operand *o)
 	o->at = d->buffer +
 		((interp__offset(w) + o->plus + bt_seg_base(w->c, interp__segment(w)) * !bt_is_long(w->c)) &
 		 63);
-	for (unsigned at = 0; at < o->bytes; at += 64) {
-		unsigned n = o->bytes - at < 64 ? o->bytes - at : 64;
-
-		/* a store's old bytes as well: what an instruction does not write must stay */
-		if (interp__mem_get(w, o->plus + at, o->at + at, n) < 0) {
-			if (i->rm_use & X86_WRITTEN && w->c->fault.vector == X86_PAGE)
-				w->c->fault.code |= 2;
+	if (i->rm_use & X86_WRITTEN && !writes_part(i) && may_store(w, o->plus, o->bytes) < 0)
+		return BT_FAULT;
+	for (unsigned at = 0; reads(i) && at < o->bytes; at += 64)
+		if (interp__mem_get(w, o->plus + at, o->at + at, o->bytes - at < 64 ? o->bytes - at : 64) < 0)
 			return BT_FAULT;
-		}
-	}
 	return BT_OK;
 }
 
@@ -303,6 +332,46 @@ static int native_fault(struct work *w, uint64_t sig)
 	}
 }
 
+static void run(struct bt_cpu *c)
+{
+	struct native *d = data_of(c);
+
+	d->flags = (c->rflags & X86_ARITH) | 2;
+	d->failed = 0;
+	((void (*)(void))(uintptr_t)c->native)();
+}
+
+/* run_part() - a store over zeros, then over ones: bytes that come out alike are those it writes. */
+static int run_part(struct work *w, const struct operand *o)
+{
+	struct native *d = data_of(w->c);
+	uint8_t *first = d->buffer + 2 * VECTOR_BYTES;
+	unsigned from, to;
+
+	for (unsigned fill = 0; fill < 2; fill++) {
+		if (fill)
+			__builtin_memcpy(first, o->at, o->bytes);
+		__builtin_memset(o->at, fill ? 0xff : 0, o->bytes);
+		run(w->c);
+		if (d->failed)
+			return native_fault(w, d->failed);
+	}
+	for (unsigned pass = 0; pass < 2; pass++) /* all that can fault, then all stores */
+		for (from = 0; from < o->bytes; from = to) {
+			bool written = first[from] == o->at[from];
+			int r = BT_OK;
+
+			for (to = from; to < o->bytes && (first[to] == o->at[to]) == written;)
+				to++;
+			if (written)
+				r = pass ? interp__mem_put(w, from, o->at + from, to - from) :
+					   may_store(w, from, to - from);
+			if (r < 0)
+				return BT_FAULT;
+		}
+	return BT_OK;
+}
+
 int interp__native(struct work *w)
 {
 	struct bt_cpu *c = w->c;
@@ -330,9 +399,9 @@ int interp__native(struct work *w)
 		d->reg[X86_RDX] &= c->xcr0 >> 32;
 	}
 	copy(w, pointer);
-	d->flags = (c->rflags & X86_ARITH) | 2;
-	d->failed = 0;
-	((void (*)(void))(uintptr_t)c->native)();
+	if (writes_part(i))
+		return run_part(w, &o);
+	run(c);
 	if (d->failed)
 		return native_fault(w, d->failed);
 	if (i->is_mem) {

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * interp_test.c - single instructions, in every mode, against what the architecture says or the host's processor does
+ *
+ * Expectations are written by hand, or come from inline assembly that the compiler's assembler has encoded. Vector registers are the
+ * host's, as in a space process, where no C code touches them; here it may, so those tested are high ones, and no wider than 128 bits.
+ */
+#include "engine/bt/space/interp.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "engine/bt/space/cpu_test.h"
+
+enum {
+	HANDLERS = 0x50000, /* of vector n at HANDLERS + 16 * n */
+	DATA = 0x60000,
+	HOLE = 0x70000,    /* a page that is not there */
+	LOCKED = 0x71000,  /* one that is read-only */
+	DEVICE = 0x400000, /* linear address of DEVICE_GPA, in long mode */
+	SIGNAL_STACK = 65536,
+	NO_VECTOR = 256,
+};
+#define DEVICE_GPA 0x40000000U
+
+static struct fixture *current; /* for the signal handler */
+
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+	(void)info;
+	if (!bt_interp_native_fault(&current->c, context, sig))
+		_exit(99);
+}
+
+static int set_up(void **state)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+	static uint8_t signal_stack[SIGNAL_STACK];
+	stack_t ss = { .ss_sp = signal_stack, .ss_size = SIGNAL_STACK };
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	void *native = mmap(NULL, BT_NATIVE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	BUG_ON(native == MAP_FAILED);
+	fixture_setup(state);
+	current = *state;
+	bt_interp_init(&current->c, native);
+	sigaltstack(&ss, NULL);
+	for (size_t k = 0; k < ARRAY_SIZE(signals); k++)
+		sigaction(signals[k], &sa, NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	munmap(current->c.native, BT_NATIVE_BYTES);
+	return fixture_teardown(state);
+}
+
+/* --- modes ------------------------------------------------------------------------------------------------------------ */
+
+static void vector_units(struct fixture *f)
+{
+	f->c.cr4 |= X86_CR4_OSFXSR | X86_CR4_OSXSAVE | X86_CR4_OSXMMEXCPT;
+	f->c.xcr0 = 7;
+	f->c.rflags = 2;
+}
+
+static void long_mode(struct fixture *f)
+{
+	fixture_long(f);
+	ram_put(f, PD + 16, DEVICE_GPA | 0x83, 8);
+	ram_put(f, PT + HOLE / 4096 * 8, 0, 8);
+	ram_put(f, PT + LOCKED / 4096 * 8, LOCKED | 1, 8);
+	for (uint64_t v = 0; v < 256; v++) {
+		uint64_t at = HANDLERS + 16 * v;
+
+		ram_put(f, IDT + 16 * v, (at & 0xffff) | SEL_CODE64 << 16 | 0xeeULL << 40 | (at >> 16) << 48,
+			8);
+		ram_put(f, IDT + 16 * v + 8, 0, 8);
+	}
+	vector_units(f);
+}
+
+/* steps() - the instruction at CS:rip, which is put there. */
+static enum bt_step steps(struct fixture *f, const void *code, size_t len)
+{
+	uint64_t at = (bt_is_long(&f->c) ? 0 : f->c.seg[X86_CS].base) + f->c.rip;
+
+	BUG_ON(at + len > RAM_SIZE);
+	memcpy(f->ram + at, code, len);
+	return bt_interp(&f->c);
+}
+
+/* vector_of() - of the handler that rip is at; NO_VECTOR. */
+static unsigned vector_of(const struct fixture *f)
+{
+	uint64_t off = f->c.rip - HANDLERS;
+
+	return off < 256 * 16 ? (unsigned)off / 16 : NO_VECTOR;
+}
+
+#define CODE(s) (s), sizeof(s) - 1
+
+/* runs() - and goes on behind it. */
+static void runs(struct fixture *f, const char *code, size_t len)
+{
+	f->c.rip = KERNEL_CODE;
+	check_eq("step", steps(f, code, len), BT_STEP_ON);
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("rip", f->c.rip, KERNEL_CODE + len);
+}
+
+/* faults() - with this exception, at the instruction; the frame of a 64-bit handler at CPL 0. Error codes are compared where there is one. */
+static void faults(struct fixture *f, const char *code, size_t len, unsigned vector, int want_code)
+{
+	uint64_t frame;
+
+	f->c.rip = KERNEL_CODE;
+	f->c.gpr[X86_RSP] = KERNEL_STACK - 0x100;
+	check_eq("step", steps(f, code, len), BT_STEP_ON);
+	check_eq("exception", vector_of(f), vector);
+	frame = f->c.gpr[X86_RSP];
+	if (want_code >= 0) {
+		check_eq("error code", ram_get(f, frame, 8), want_code);
+		frame += 8;
+	}
+	check_eq("rip pushed", ram_get(f, frame, 8), KERNEL_CODE);
+	check_eq("rsp pushed", ram_get(f, frame + 24, 8), KERNEL_STACK - 0x100);
+	f->c.rip = KERNEL_CODE;
+	f->c.gpr[X86_RSP] = KERNEL_STACK - 0x100;
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------------- */
+
+static void test_a_plain_store_does_not_read_its_target(void **state)
+{
+	static const struct {
+		const char *code;
+		unsigned len, bytes;
+	} cases[] = {
+		{ CODE("\x88\x07"), 1 },                              /* MOV [rdi], al */
+		{ CODE("\x89\x07"), 4 },                              /* MOV [rdi], eax */
+		{ CODE("\x48\x89\x07"), 8 },                          /* MOV [rdi], rax */
+		{ CODE("\xc6\x07\x55"), 1 },                          /* MOV [rdi], 0x55 */
+		{ CODE("\x66\xc7\x07\x55\xaa"), 2 },                  /* MOV [rdi], 0xaa55 */
+		{ CODE("\x0f\x94\x07"), 1 },                          /* SETZ [rdi] */
+		{ CODE("\x0f\xc3\x07"), 4 },                          /* MOVNTI [rdi], eax */
+		{ CODE("\x0f\x38\xf1\x07"), 4 },                      /* MOVBE [rdi], eax */
+		{ CODE("\xaa"), 1 },                                  /* STOSB */
+		{ CODE("\x48\xab"), 8 },                              /* STOSQ */
+		{ CODE("\xa4"), 1 },                                  /* MOVSB, from memory */
+		{ CODE("\x8f\x07"), 8 },                              /* POP [rdi] */
+		{ CODE("\x8c\x1f"), 2 },                              /* MOV [rdi], ds */
+		{ CODE("\x0f\x01\x07"), 10 },                         /* SGDT [rdi] */
+		{ CODE("\x0f\x01\x27"), 2 },                          /* SMSW [rdi] */
+		{ CODE("\x44\x0f\x29\x27"), 16 },                     /* MOVAPS [rdi], xmm12 */
+		{ CODE("\xf3\x44\x0f\x7f\x27"), 16 },                 /* MOVDQU [rdi], xmm12 */
+		{ CODE("\x66\x44\x0f\x7e\x27"), 4 },                  /* MOVD [rdi], xmm12 */
+		{ CODE("\x66\x44\x0f\xd6\x27"), 8 },                  /* MOVQ [rdi], xmm12 */
+		{ CODE("\xf2\x44\x0f\x11\x27"), 8 },                  /* MOVSD [rdi], xmm12 */
+		{ CODE("\x66\x44\x0f\x3a\x14\x27\x00"), 1 },          /* PEXTRB [rdi], xmm12, 0 */
+		{ CODE("\xc5\x7c\x11\x27"), 32 },                     /* VMOVUPS [rdi], ymm12 */
+		{ CODE("\xc4\x63\x7d\x39\x27\x00"), 16 },             /* VEXTRACTI128 [rdi], ymm12, 0 */
+		{ CODE("\xd9\x3f"), 2 },                              /* FNSTCW [rdi] */
+		{ CODE("\xdd\x3f"), 2 },                              /* FNSTSW [rdi] */
+		{ CODE("\x0f\xae\x1f"), 4 },                          /* STMXCSR [rdi] */
+		{ CODE("\x0f\xae\x3f"), 0 },                          /* CLFLUSH [rdi] */
+		{ "\x48\xa3\x00\x00\x40\x00\x00\x00\x00\x00", 10, 8 } /* MOV [DEVICE], rax */
+	};
+	struct fixture *f = *state;
+
+	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+		unsigned n = 0;
+
+		long_mode(f);
+		f->n_io = 0;
+		f->c.gpr[X86_RDI] = DEVICE;
+		f->c.gpr[X86_RSI] = DATA;
+		runs(f, cases[k].code, cases[k].len);
+		for (unsigned i = 0; i < f->n_io; i++) {
+			if (!f->io[i].write)
+				fail_msg("case %zu: the device was read", k);
+			n += f->io[i].size;
+		}
+		if (n != cases[k].bytes)
+			fail_msg("case %zu: got %u bytes written, want %u", k, n, cases[k].bytes);
+	}
+}
+
+static void test_a_store_that_faults_has_done_nothing(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t depth;
+
+	long_mode(f);
+	f->c.gpr[X86_RDI] = LOCKED;
+	__asm__ volatile("fninit; fld1");
+	faults(f, CODE("\xdd\x1f"), X86_PAGE, 3); /* FSTP [rdi] */
+	check_eq("cr2", f->c.cr2, LOCKED);
+	f->c.gpr[X86_RDI] = HOLE;
+	faults(f, CODE("\xdd\x1f"), X86_PAGE, 2);
+	faults(f, CODE("\x88\x07"), X86_PAGE, 2);     /* MOV [rdi], al */
+	faults(f, CODE("\x00\x07"), X86_PAGE, 2);     /* ADD [rdi], al */
+	faults(f, CODE("\x0f\xae\x3f"), X86_PAGE, 0); /* CLFLUSH [rdi] */
+	f->c.gpr[X86_RDI] = HOLE - 4;
+	ram_put(f, HOLE - 4, 0x11111111, 4);
+	faults(f, CODE("\x48\x89\x07"), X86_PAGE, 2);
+	check_eq("cr2", f->c.cr2, HOLE);
+	check_eq("bytes before the page", ram_get(f, HOLE - 4, 4), 0x11111111);
+	f->c.gpr[X86_RDI] = DATA;
+	runs(f, CODE("\xdd\x1f"));
+	__asm__ volatile("fnstsw %%ax" : "=a"(depth));
+	check_eq("value", ram_get(f, DATA, 8), 0x3ff0000000000000);
+	check_eq("top of the stack", depth >> 11 & 7, 0);
+}
+
+static void test_a_store_under_a_mask_touches_only_what_the_mask_has(void **state)
+{
+	static const uint32_t mask[4] = { 0x80000000, 0, 0xffffffff, 0 }, data[4] = { 1, 2, 3, 4 };
+	struct fixture *f = *state;
+
+	long_mode(f);
+	memset(f->ram + DATA, 0xaa, 16);
+	f->c.gpr[X86_RDI] = DATA;
+	f->c.rip = KERNEL_CODE;
+	memcpy(f->ram + KERNEL_CODE, "\xc4\x62\x11\x2e\x37", 5); /* VMASKMOVPS [rdi], xmm13, xmm14 */
+	__asm__ volatile("vmovdqu %0, %%xmm13\n\tvmovdqu %1, %%xmm14" ::"m"(mask), "m"(data));
+	check_eq("step", bt_interp(&f->c), BT_STEP_ON);
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("elements 0 and 1", ram_get(f, DATA, 8), 0xaaaaaaaa00000001);
+	check_eq("elements 2 and 3", ram_get(f, DATA + 8, 8), 0xaaaaaaaa00000003);
+
+	f->c.gpr[X86_RDI] = HOLE - 12; /* only element 3 is in the hole */
+	f->c.rip = KERNEL_CODE;
+	__asm__ volatile("vmovdqu %0, %%xmm13\n\tvmovdqu %1, %%xmm14" ::"m"(mask), "m"(data));
+	check_eq("step", bt_interp(&f->c), BT_STEP_ON);
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("element 2", ram_get(f, HOLE - 4, 4), 3);
+
+	f->c.gpr[X86_RDI] = HOLE - 8;
+	f->c.rip = KERNEL_CODE;
+	ram_put(f, HOLE - 8, 0x77777777, 4);
+	__asm__ volatile("vmovdqu %0, %%xmm13\n\tvmovdqu %1, %%xmm14" ::"m"(mask), "m"(data));
+	check_eq("step", bt_interp(&f->c), BT_STEP_ON);
+	check_eq("exception", vector_of(f), X86_PAGE);
+	check_eq("cr2", f->c.cr2, HOLE);
+	check_eq("element 0", ram_get(f, HOLE - 8, 4), 0x77777777);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_plain_store_does_not_read_its_target),
+		TEST(test_a_store_that_faults_has_done_nothing),
+		TEST(test_a_store_under_a_mask_touches_only_what_the_mask_has),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
