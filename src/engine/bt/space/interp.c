@@ -73,13 +73,17 @@ static int cache_line(struct work *w)
 	return bt_walk(w->c, va, 0, &page);
 }
 
-/* plain() - decimal adjustments have no form that 64-bit mode could run. */
+/* plain() - decimal adjustments have no form that 64-bit mode could run; of flags, only arithmetic's go through there. */
 static int plain(struct work *w)
 {
 	const struct x86_insn *i = &w->i;
 
 	if (i->moffs)
 		return absolute(w);
+	if (i->map == X86_MAP_1 && (i->opcode == 0xfc || i->opcode == 0xfd)) {
+		w->c->rflags = i->opcode & 1 ? w->c->rflags | X86_DF : w->c->rflags & ~(uint64_t)X86_DF;
+		return BT_OK;
+	}
 	if (i->map == X86_MAP_0F && i->opcode == 0xae && i->is_mem)
 		return cache_line(w);
 	if (i->map == X86_MAP_1 && (i->opcode == 0x27 || i->opcode == 0x2f || i->opcode == 0x37 ||

@@ -5,7 +5,8 @@
  * Theory of operation. An instruction that reads and writes general registers, flags, vector registers and at most one memory operand
  * needs no emulation, only other places: it is copied to a page of our own with its memory operand pointing to a buffer, between
  * code that loads the guest's general registers and code that stores them. Vector and x87 registers are the guest's already. What
- * it would have read is moved to the buffer before, what it wrote is moved back after; with LOCK, the operand is the memory itself.
+ * it would have read is moved to the buffer before, what it wrote is moved back after; of LOCK and XCHG, the operand is the memory
+ * itself, unless it crosses a page or is a device's.
  * Encodings that 64-bit mode has not are rewritten to those it has.
  *
  * A host signal in the copy is the guest's exception. The handler calls bt_interp_native_fault(), which sends it to the end of the copy's
@@ -202,7 +203,7 @@ struct operand {
 	unsigned bytes;
 	uint64_t plus;   /* of a bit string: from the operand's address to the bit's unit */
 	uint8_t *at;     /* in the buffer, aligned as it is in the guest */
-	uint8_t *direct; /* LOCK: the memory itself */
+	uint8_t *direct; /* of what is atomic: the memory itself */
 };
 
 static unsigned state_bytes(const struct work *w)
@@ -220,6 +221,13 @@ static unsigned state_bytes(const struct work *w)
 static bool is_bit_string(const struct x86_insn *i)
 {
 	return i->is_mem && i->form == X86_LEGACY && i->map == X86_MAP_0F && (i->opcode & 0xe7) == 0xa3;
+}
+
+/* is_atomic() - LOCK, and XCHG without it: other processors, which are other processes, see it done at once. */
+static bool is_atomic(const struct x86_insn *i)
+{
+	return i->lock ||
+	       (i->form == X86_LEGACY && i->map == X86_MAP_1 && (i->opcode == 0x86 || i->opcode == 0x87));
 }
 
 /* writes_part() - stores that may leave bytes of their operand alone: what they write is found by running them twice. */
@@ -270,7 +278,7 @@ static int operand_load(struct work *w, struct operand *o)
 		o->plus = (uint64_t)(bit >> (i->op_size == 8 ? 6 : i->op_size == 4 ? 5 : 4)) * i->op_size;
 		d->reg[i->reg] = (uint64_t)bit & (8U * i->op_size - 1);
 	}
-	if (i->lock) {
+	if (is_atomic(i)) {
 		uint64_t mask = i->addr_size == 8 ? UINT64_MAX : (1ULL << (8 * i->addr_size)) - 1;
 
 		if (interp__linear(w, interp__segment(w), (interp__offset(w) + o->plus) & mask, o->bytes,

@@ -7,6 +7,7 @@
  */
 #include "engine/bt/space/interp.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -251,6 +252,86 @@ static void test_a_store_under_a_mask_touches_only_what_the_mask_has(void **stat
 	check_eq("element 0", ram_get(f, HOLE - 8, 4), 0x77777777);
 }
 
+/* --- atomic ones -------------------------------------------------------------------------------------------------------- */
+
+enum { ROUNDS = 200000 };
+
+struct other { /* a processor beside the guest's: it swaps its own token, and counts, until it is told to stop */
+	uint32_t *word, token, *counter, counted;
+	int stop;
+};
+
+static void *other_main(void *arg)
+{
+	struct other *o = arg;
+
+	while (!__atomic_load_n(&o->stop, __ATOMIC_SEQ_CST)) {
+		o->token = __atomic_exchange_n(o->word, o->token, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(o->counter, 1, __ATOMIC_SEQ_CST);
+		o->counted++;
+	}
+	return NULL;
+}
+
+static void test_exchange_and_lock_are_atomic_against_other_processors(void **state)
+{
+	struct fixture *f = *state;
+	struct other o = { .token = 1 };
+	unsigned seen;
+	pthread_t t;
+
+	long_mode(f);
+	o.word = (uint32_t *)(f->ram + DATA);
+	o.counter = (uint32_t *)(f->ram + DATA + 64);
+	*o.word = 2;
+	*o.counter = 0;
+	f->c.gpr[X86_RDI] = DATA;
+	f->c.gpr[X86_RAX] = 4;
+	assert_int_equal(pthread_create(&t, NULL, other_main, &o), 0);
+	for (unsigned k = 0; k < ROUNDS; k++) {
+		runs(f, CODE("\x87\x07"));         /* XCHG [rdi], eax */
+		runs(f, CODE("\xf0\xff\x47\x40")); /* LOCK INC [rdi + 64] */
+	}
+	__atomic_store_n(&o.stop, 1, __ATOMIC_SEQ_CST);
+	pthread_join(t, NULL);
+	seen = 1U << o.token | 1U << *o.word | 1U << f->c.gpr[X86_RAX];
+	check_eq("tokens, none lost", seen, 1 << 1 | 1 << 2 | 1 << 4);
+	check_eq("counted", *o.counter, ROUNDS + o.counted);
+}
+
+static void test_locked_ones_reach_devices_and_over_pages(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->io_answer = 0x11;
+	f->c.gpr[X86_RDI] = DEVICE;
+	f->c.gpr[X86_RAX] = 0x22;
+	runs(f, CODE("\x87\x07"));
+	check_eq("read", f->c.gpr[X86_RAX], 0x11);
+	check_eq("accesses", f->n_io, 2);
+	check_eq("written", f->io[1].data, 0x22);
+	f->c.gpr[X86_RDI] = DATA + 4094;
+	ram_put(f, DATA + 4094, 0x12345678, 4);
+	runs(f, CODE("\xf0\x0f\xc1\x07")); /* LOCK XADD [rdi], eax */
+	check_eq("sum", ram_get(f, DATA + 4094, 4), 0x12345689);
+	check_eq("before", f->c.gpr[X86_RAX], 0x12345678);
+}
+
+static void test_the_direction_flag_is_set_and_cleared(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	runs(f, CODE("\xfd"));
+	check_eq("flags", f->c.rflags, 2 | X86_DF);
+	f->c.gpr[X86_RDI] = DATA;
+	runs(f, CODE("\xaa"));
+	check_eq("rdi", f->c.gpr[X86_RDI], DATA - 1);
+	runs(f, CODE("\xfc"));
+	check_eq("flags", f->c.rflags, 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -258,6 +339,9 @@ int main(void)
 		TEST(test_a_plain_store_does_not_read_its_target),
 		TEST(test_a_store_that_faults_has_done_nothing),
 		TEST(test_a_store_under_a_mask_touches_only_what_the_mask_has),
+		TEST(test_exchange_and_lock_are_atomic_against_other_processors),
+		TEST(test_locked_ones_reach_devices_and_over_pages),
+		TEST(test_the_direction_flag_is_set_and_cleared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
