@@ -129,16 +129,24 @@ static int execute(struct work *w)
 /* soft() - INT n: the handler returns behind it, a fault on the way to it to the instruction itself. */
 static enum bt_step soft(struct work *w)
 {
-	struct bt_cpu *c = w->c;
+	uint64_t back = w->c->rip;
 
-	c->rip = w->next;
-	return bt_event_deliver(c, w->i.opcode == 0xf1 ? BT_EVENT_FAULT : BT_EVENT_SOFT, w->vector, false, 0);
+	w->c->rip = w->next;
+	return bt_event_soft(w->c, w->vector, w->i.opcode == 0xf1, back);
+}
+
+/* is_stepped() - is the trap flag's due behind it? It counts as it was before; the fast system calls' own has that of the flags they load. */
+static bool is_stepped(const struct work *w, bool before)
+{
+	if (w->i.class == X86_SYSCALL || w->i.class == X86_SYSRET)
+		return w->c->rflags & X86_TF;
+	return before && !w->quiet;
 }
 
 enum bt_step bt_interp(struct bt_cpu *c)
 {
 	struct work w = { .c = c };
-	bool step = c->rflags & X86_TF;
+	const bool step = c->rflags & X86_TF;
 	uint64_t rip = c->rip;
 	int r = fetch(&w);
 
@@ -157,7 +165,7 @@ enum bt_step bt_interp(struct bt_cpu *c)
 	if (r == INTERP_DELIVER)
 		return soft(&w);
 	c->rip = w.next;
-	if (step && !w.shadow) {
+	if (is_stepped(&w, step)) {
 		c->dr6 |= DR6_STEP;
 		return bt_event_deliver(c, BT_EVENT_FAULT, X86_DB, false, 0);
 	}

@@ -14,6 +14,7 @@ struct work {
 	uint8_t code[X86_INSN_MAX];
 	uint64_t next;  /* where it goes on; a branch changes it */
 	bool shadow;    /* interrupts wait for one instruction more */
+	bool quiet;     /* and so does the single-step trap */
 	uint8_t vector; /* INTERP_DELIVER: of INT n and the like */
 };
 

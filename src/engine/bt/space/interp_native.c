@@ -331,12 +331,17 @@ static int may_run(struct work *w)
 
 static int native_fault(struct work *w, uint64_t sig)
 {
-	bool x87 = w->i.map == X86_MAP_1;
+	struct bt_cpu *c = w->c;
 
 	switch (sig) {
-	case SIGFPE: return bt_raise(w->c, w->i.class == X86_PLAIN ? X86_DE : x87 ? X86_MATH : X86_SIMD);
-	case SIGILL: return bt_raise(w->c, X86_UD);
-	default: return bt_raise_code(w->c, X86_GP, 0);
+	case SIGFPE:
+		if (w->i.class == X86_PLAIN)
+			return bt_raise(c, X86_DE);
+		if (w->i.map == X86_MAP_1)
+			return bt_raise(c, X86_MATH);
+		return bt_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_SIMD : X86_UD);
+	case SIGILL: return bt_raise(c, X86_UD);
+	default: return bt_raise_code(c, X86_GP, 0);
 	}
 }
 

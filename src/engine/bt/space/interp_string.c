@@ -96,12 +96,12 @@ static int element(struct work *w)
 static int repeat(struct work *w, int (*one)(struct work *w))
 {
 	bool compares = (w->i.opcode & 0xf6) == 0xa6;
-	unsigned size = w->i.addr_size;
+	unsigned size = w->i.addr_size, portion = w->c->rflags & X86_TF ? 1 : PORTION;
 	uint64_t count;
 
 	if (!w->i.rep)
 		return one(w);
-	for (unsigned n = 0; n < PORTION; n++) {
+	for (unsigned n = 0; n < portion; n++) {
 		count = interp__reg(w, X86_RCX, size);
 		if (!count)
 			return BT_OK;

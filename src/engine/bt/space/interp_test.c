@@ -38,10 +38,8 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
 static int set_up(void **state)
 {
-	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
 	static uint8_t signal_stack[SIGNAL_STACK];
 	stack_t ss = { .ss_sp = signal_stack, .ss_size = SIGNAL_STACK };
-	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	void *native = mmap(NULL, BT_NATIVE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -50,9 +48,17 @@ static int set_up(void **state)
 	current = *state;
 	bt_interp_init(&current->c, native);
 	sigaltstack(&ss, NULL);
+	return 0;
+}
+
+/* take_signals() - in each test: cmocka takes them for itself before. */
+static void take_signals(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP };
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
 	for (size_t k = 0; k < ARRAY_SIZE(signals); k++)
 		sigaction(signals[k], &sa, NULL);
-	return 0;
 }
 
 static int tear_down(void **state)
@@ -63,11 +69,13 @@ static int tear_down(void **state)
 
 /* --- modes ------------------------------------------------------------------------------------------------------------ */
 
-static void vector_units(struct fixture *f)
+/* ready() - what all modes begin with */
+static void ready(struct fixture *f)
 {
 	f->c.cr4 |= X86_CR4_OSFXSR | X86_CR4_OSXSAVE | X86_CR4_OSXMMEXCPT;
 	f->c.xcr0 = 7;
 	f->c.rflags = 2;
+	take_signals();
 }
 
 static void long_mode(struct fixture *f)
@@ -83,7 +91,7 @@ static void long_mode(struct fixture *f)
 			8);
 		ram_put(f, IDT + 16 * v + 8, 0, 8);
 	}
-	vector_units(f);
+	ready(f);
 }
 
 /* steps() - the instruction at CS:rip, which is put there. */
@@ -332,6 +340,124 @@ static void test_the_direction_flag_is_set_and_cleared(void **state)
 	check_eq("flags", f->c.rflags, 2);
 }
 
+/* --- exceptions, traps, shadows ----------------------------------------------------------------------------------------- */
+
+static void test_a_fault_on_the_way_to_a_handler_is_at_the_instruction(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	ram_put(f, IDT + 16 * 0x40 + 5, 0x6e, 1); /* not present */
+	faults(f, CODE("\xcd\x40"), X86_NP, 0x40 * 8 + 2);
+	ram_put(f, IDT + 16 * X86_BP + 5, 0x6e, 1);
+	faults(f, CODE("\xcc"), X86_NP, X86_BP * 8 + 2);
+	ram_put(f, IDT + 16 * X86_DB + 5, 0x6e, 1);
+	faults(f, CODE("\xf1"), X86_NP, X86_DB * 8 + 3); /* INT1 counts as from outside */
+	f->c.rip = KERNEL_CODE;
+	check_eq("step", steps(f, CODE("\xcd\x41")), BT_STEP_ON);
+	check_eq("vector", vector_of(f), 0x41);
+	check_eq("rip pushed", ram_get(f, f->c.gpr[X86_RSP], 8), KERNEL_CODE + 2);
+}
+
+/* trapped() - @code runs, and what the step ends in: the single-step trap behind it, or nothing. */
+static bool trapped(struct fixture *f, const char *code, size_t len)
+{
+	f->c.rip = KERNEL_CODE;
+	f->c.gpr[X86_RSP] = KERNEL_STACK - 0x100;
+	f->c.dr6 = 0;
+	check_eq("step", steps(f, code, len), BT_STEP_ON);
+	if (vector_of(f) == NO_VECTOR) {
+		check_eq("rip", f->c.rip, KERNEL_CODE + len);
+		return false;
+	}
+	check_eq("exception", vector_of(f), X86_DB);
+	check_eq("dr6", f->c.dr6, 1 << 14);
+	check_eq("rip pushed", ram_get(f, f->c.gpr[X86_RSP], 8), KERNEL_CODE + len);
+	return true;
+}
+
+static void test_the_trap_flag_is_lost_behind_loads_of_ss_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->c.gpr[X86_RAX] = SEL_DATA;
+	f->c.gpr[X86_RDI] = DATA;
+	ram_put(f, DATA, (uint64_t)SEL_DATA << 32 | 0x1234, 8);
+	f->c.rflags = 2 | X86_TF;
+	assert_true(trapped(f, CODE("\x90")));
+	f->c.rflags = 2 | X86_TF;
+	assert_true(trapped(f, CODE("\xfb"))); /* STI */
+	f->c.rflags = 2 | X86_TF;
+	assert_false(trapped(f, CODE("\x8e\xd0"))); /* MOV ss, ax */
+	assert_true(f->c.shadow);
+	f->c.shadow = false;
+	f->c.rflags = 2 | X86_TF;
+	assert_true(trapped(f, CODE("\x0f\xb2\x0f"))); /* LSS ecx, [rdi] */
+	check_eq("rcx", f->c.gpr[X86_RCX], 0x1234);
+	f->c.rflags = 2;
+	assert_false(trapped(f, CODE("\x0f\xb2\x0f")));
+	assert_false(f->c.shadow);
+	assert_false(trapped(f, CODE("\xfb")));
+	assert_true(f->c.shadow);
+	assert_false(trapped(f, CODE("\xfb"))); /* the second has none */
+	assert_false(f->c.shadow);
+}
+
+static void test_a_repeated_string_traps_at_each_element(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->c.gpr[X86_RDI] = DATA;
+	f->c.gpr[X86_RCX] = 3;
+	f->c.rflags = 2 | X86_TF;
+	f->c.rip = KERNEL_CODE;
+	check_eq("step", steps(f, CODE("\xf3\xaa")), BT_STEP_ON);
+	check_eq("exception", vector_of(f), X86_DB);
+	check_eq("rip pushed", ram_get(f, f->c.gpr[X86_RSP], 8), KERNEL_CODE);
+	check_eq("rcx", f->c.gpr[X86_RCX], 2);
+}
+
+static void test_tables_are_stored_whole_or_not_at_all(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->c.gdt.base = 0xffff888000001000;
+	f->c.idt.limit = 0xfff;
+	f->c.gpr[X86_RDI] = DATA;
+	runs(f, CODE("\x0f\x01\x07"));
+	check_eq("limit", ram_get(f, DATA, 2), GDT_END - 1);
+	check_eq("base", ram_get(f, DATA + 2, 8), 0xffff888000001000);
+	f->c.gdt.base = GDT;
+	for (unsigned room = 1; room < 10; room++) {
+		ram_put(f, HOLE - room, 0, room < 8 ? room : 8);
+		f->c.gpr[X86_RDI] = HOLE - room;
+		faults(f, CODE("\x0f\x01\x0f"), X86_PAGE, 2); /* SIDT [rdi] */
+		check_eq("bytes before the page", ram_get(f, HOLE - room, room < 8 ? room : 8), 0);
+	}
+	f->c.gpr[X86_RDI] = HOLE + 4096 - 9;
+	faults(f, CODE("\x0f\x01\x0f"), X86_PAGE, 2);
+}
+
+static void test_simd_exceptions_are_undefined_where_the_system_takes_none(void **state)
+{
+	static const uint32_t unmasked = 0x1d00,
+			      masked = 0x1f80; /* invalid operations, denormals: reported */
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->c.gpr[X86_RDI] = DATA;
+	ram_put(f, DATA, 0x7f800001, 4); /* a signalling NaN */
+	for (unsigned on = 0; on < 2; on++) {
+		f->c.cr4 = (f->c.cr4 & ~(uint64_t)X86_CR4_OSXMMEXCPT) | (on ? X86_CR4_OSXMMEXCPT : 0);
+		__asm__ volatile("ldmxcsr %0" ::"m"(unmasked));
+		faults(f, CODE("\xf3\x44\x0f\x58\x27"), on ? X86_SIMD : X86_UD, -1); /* ADDSS xmm12, [rdi] */
+		__asm__ volatile("ldmxcsr %0" ::"m"(masked));
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -342,6 +468,11 @@ int main(void)
 		TEST(test_exchange_and_lock_are_atomic_against_other_processors),
 		TEST(test_locked_ones_reach_devices_and_over_pages),
 		TEST(test_the_direction_flag_is_set_and_cleared),
+		TEST(test_a_fault_on_the_way_to_a_handler_is_at_the_instruction),
+		TEST(test_the_trap_flag_is_lost_behind_loads_of_ss_alone),
+		TEST(test_a_repeated_string_traps_at_each_element),
+		TEST(test_tables_are_stored_whole_or_not_at_all),
+		TEST(test_simd_exceptions_are_undefined_where_the_system_takes_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
