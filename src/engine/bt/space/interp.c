@@ -88,7 +88,7 @@ static int plain(struct work *w)
 		return cache_line(w);
 	if (i->map == X86_MAP_1 && (i->opcode == 0x27 || i->opcode == 0x2f || i->opcode == 0x37 ||
 				    i->opcode == 0x3f || i->opcode == 0xd4 || i->opcode == 0xd5))
-		return INTERP_UNKNOWN;
+		return interp__decimal(w);
 	return interp__native(w);
 }
 

@@ -157,6 +157,13 @@ static void prefixes(struct code *k, const struct x86_insn *i)
 		byte(k, i->rep);
 }
 
+/* end() - on to the end of the slot */
+static void end(struct code *k, const struct bt_cpu *c)
+{
+	byte(k, 0xe9);
+	word32(k, (uint32_t)(k->base + c->native_slot + SLOT_BYTES - (k->at + 4)));
+}
+
 /* copy() - the instruction into the slot, its memory operand at [@pointer]. */
 static void copy(struct work *w, unsigned pointer)
 {
@@ -193,8 +200,7 @@ static void copy(struct work *w, unsigned pointer)
 	}
 	for (unsigned n = tail; n < i->len; n++)
 		byte(&k, w->code[n]);
-	byte(&k, 0xe9); /* to the end of the slot */
-	word32(&k, (uint32_t)(k.base + w->c->native_slot + SLOT_BYTES - (k.at + 4)));
+	end(&k, w->c);
 }
 
 /* --- its memory ---------------------------------------------------------------------------------------------------------- */
@@ -311,8 +317,8 @@ static int operand_store(struct work *w, const struct operand *o)
 
 /* --- running it ----------------------------------------------------------------------------------------------------------- */
 
-/* may_run() - vector instructions want the unit to be there and on. */
-static int may_run(struct work *w)
+/* interp__may_vector() - vector instructions want the unit to be there and on. */
+int interp__may_vector(struct work *w)
 {
 	struct bt_cpu *c = w->c;
 	const struct x86_insn *i = &w->i;
@@ -321,6 +327,8 @@ static int may_run(struct work *w)
 	if (i->class == X86_PLAIN)
 		return BT_OK;
 	if (i->form != X86_LEGACY && !((c->cr4 & X86_CR4_OSXSAVE) && (c->xcr0 & 6) == 6))
+		return bt_raise(c, X86_UD);
+	if (i->form == X86_EVEX && (c->xcr0 & 0xe0) != 0xe0)
 		return bt_raise(c, X86_UD);
 	if ((c->cr0 & X86_CR0_EM) && i->opcode != 0x9b)
 		return bt_raise(c, x87 ? X86_NM : X86_UD);
@@ -352,6 +360,26 @@ static void run(struct bt_cpu *c)
 	d->flags = (c->rflags & X86_ARITH) | 2;
 	d->failed = 0;
 	((void (*)(void))(uintptr_t)c->native)();
+}
+
+uint8_t *interp__native_buffer(const struct work *w)
+{
+	return data_of(w->c)->buffer;
+}
+
+int interp__native_code(struct work *w, const uint8_t *code, unsigned n)
+{
+	struct native *d = data_of(w->c);
+	struct code k = { w->c->native, w->c->native + w->c->native_slot };
+
+	for (int r = 0; r < X86_GPR_COUNT; r++)
+		d->reg[r] = w->c->gpr[r];
+	d->reg[X86_RDI] = (uint64_t)(uintptr_t)d->buffer;
+	for (unsigned at = 0; at < n; at++)
+		byte(&k, code[at]);
+	end(&k, w->c);
+	run(w->c);
+	return d->failed ? native_fault(w, d->failed) : BT_OK;
 }
 
 /* run_part() - a store over zeros, then over ones: bytes that come out alike are those it writes. */
@@ -395,8 +423,8 @@ int interp__native(struct work *w)
 	uint64_t was = 0;
 
 	if (i->vsib)
-		return INTERP_UNKNOWN;
-	if (may_run(w) < 0)
+		return interp__gather(w);
+	if (interp__may_vector(w) < 0)
 		return BT_FAULT;
 	for (int r = 0; r < X86_GPR_COUNT; r++)
 		d->reg[r] = c->gpr[r];

@@ -249,7 +249,9 @@ static int map_1(struct work *w)
 		interp__reg_put(w, X86_RAX, 1, byte);
 		return BT_OK;
 	}
-	default: return INTERP_UNKNOWN; /* BOUND, ARPL: of another age */
+	case 0x62: return interp__bound(w);
+	case 0x63: return interp__arpl(w);
+	default: return INTERP_UNKNOWN;
 	}
 }
 
@@ -394,6 +396,7 @@ static int map_0f(struct work *w)
 	case 0xb4: return pointer_load(w, X86_FS);
 	case 0xb5: return pointer_load(w, X86_GS);
 	case 0xc7: interp__reg_put(w, w->i.rm, w->i.bits == 64 ? 8 : 4, c->tsc_aux); return BT_OK; /* RDPID */
+	case 0xf7: return interp__masked_move(w);
 	default: return INTERP_UNKNOWN;
 	}
 }

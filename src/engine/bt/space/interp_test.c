@@ -69,12 +69,27 @@ static int tear_down(void **state)
 
 /* --- modes ------------------------------------------------------------------------------------------------------------ */
 
+static unsigned word;      /* bytes of what an exception pushes: 2, 4, 8 in real, protected and long mode */
+static uint64_t code_at;   /* rip of the instruction under test */
+static uint64_t stack_top; /* RSP before it */
+
+static void begin(struct fixture *f)
+{
+	f->c.rip = code_at;
+	f->c.gpr[X86_RSP] = stack_top;
+}
+
 /* ready() - what all modes begin with */
-static void ready(struct fixture *f)
+static void ready(struct fixture *f, unsigned word_bytes, uint64_t rip, uint64_t rsp)
 {
 	f->c.cr4 |= X86_CR4_OSFXSR | X86_CR4_OSXSAVE | X86_CR4_OSXMMEXCPT;
 	f->c.xcr0 = 7;
 	f->c.rflags = 2;
+	f->c.shadow = false;
+	word = word_bytes;
+	code_at = rip;
+	stack_top = rsp;
+	begin(f);
 	take_signals();
 }
 
@@ -91,13 +106,42 @@ static void long_mode(struct fixture *f)
 			8);
 		ram_put(f, IDT + 16 * v + 8, 0, 8);
 	}
-	ready(f);
+	ready(f, 8, KERNEL_CODE, KERNEL_STACK - 0x100);
+}
+
+/* protected_mode() - 32-bit, without paging */
+static void protected_mode(struct fixture *f)
+{
+	fixture_protected(f);
+	for (uint64_t v = 0; v < 256; v++) {
+		uint64_t at = HANDLERS + 16 * v;
+
+		ram_put(f, IDT + 8 * v, (at & 0xffff) | SEL_CODE32 << 16 | 0xeeULL << 40 | (at >> 16) << 48,
+			8);
+	}
+	ready(f, 4, KERNEL_CODE, KERNEL_STACK - 0x100);
+}
+
+/* real_mode() - code at 4000:0, the stack at 3000:f00, data from 6000:0 */
+static void real_mode(struct fixture *f)
+{
+	bt_cpu_reset(&f->c, 0);
+	for (int s = 0; s < X86_LDTR; s++)
+		bt_seg_real(&f->c, (enum x86_seg)s, s == X86_CS ? 0x4000 : s == X86_SS ? 0x3000 : 0x6000);
+	for (uint64_t v = 0; v < 256; v++)
+		ram_put(f, 4 * v, (uint64_t)HANDLERS << 12 | 16 * v, 4);
+	ready(f, 2, 0, 0xf00);
+}
+
+static uint64_t linear(const struct fixture *f, enum x86_seg s, uint64_t offset)
+{
+	return (bt_is_long(&f->c) ? 0 : f->c.seg[s].base) + offset;
 }
 
 /* steps() - the instruction at CS:rip, which is put there. */
 static enum bt_step steps(struct fixture *f, const void *code, size_t len)
 {
-	uint64_t at = (bt_is_long(&f->c) ? 0 : f->c.seg[X86_CS].base) + f->c.rip;
+	uint64_t at = linear(f, X86_CS, f->c.rip);
 
 	BUG_ON(at + len > RAM_SIZE);
 	memcpy(f->ram + at, code, len);
@@ -107,9 +151,15 @@ static enum bt_step steps(struct fixture *f, const void *code, size_t len)
 /* vector_of() - of the handler that rip is at; NO_VECTOR. */
 static unsigned vector_of(const struct fixture *f)
 {
-	uint64_t off = f->c.rip - HANDLERS;
+	uint64_t off = linear(f, X86_CS, f->c.rip) - HANDLERS;
 
 	return off < 256 * 16 ? (unsigned)off / 16 : NO_VECTOR;
+}
+
+/* stacked() - word @n of the stack */
+static uint64_t stacked(const struct fixture *f, unsigned n)
+{
+	return ram_get(f, linear(f, X86_SS, f->c.gpr[X86_RSP]) + (uint64_t)n * word, word);
 }
 
 #define CODE(s) (s), sizeof(s) - 1
@@ -117,30 +167,42 @@ static unsigned vector_of(const struct fixture *f)
 /* runs() - and goes on behind it. */
 static void runs(struct fixture *f, const char *code, size_t len)
 {
-	f->c.rip = KERNEL_CODE;
+	f->c.rip = code_at;
 	check_eq("step", steps(f, code, len), BT_STEP_ON);
 	check_eq("exception", vector_of(f), NO_VECTOR);
-	check_eq("rip", f->c.rip, KERNEL_CODE + len);
+	check_eq("rip", f->c.rip, code_at + len);
 }
 
-/* faults() - with this exception, at the instruction; the frame of a 64-bit handler at CPL 0. Error codes are compared where there is one. */
-static void faults(struct fixture *f, const char *code, size_t len, unsigned vector, int want_code)
+/* raises() - @code ends in this exception, whose frame has @rip; everything is as before then. Error codes are compared where there is one. */
+static void raises(struct fixture *f, const char *code, size_t len, unsigned vector, int want_code,
+		   uint64_t rip)
 {
-	uint64_t frame;
+	uint64_t was[X86_GPR_COUNT], flags = f->c.rflags;
+	unsigned n = 0;
 
-	f->c.rip = KERNEL_CODE;
-	f->c.gpr[X86_RSP] = KERNEL_STACK - 0x100;
+	begin(f);
+	memcpy(was, f->c.gpr, sizeof(was));
 	check_eq("step", steps(f, code, len), BT_STEP_ON);
 	check_eq("exception", vector_of(f), vector);
-	frame = f->c.gpr[X86_RSP];
-	if (want_code >= 0) {
-		check_eq("error code", ram_get(f, frame, 8), want_code);
-		frame += 8;
-	}
-	check_eq("rip pushed", ram_get(f, frame, 8), KERNEL_CODE);
-	check_eq("rsp pushed", ram_get(f, frame + 24, 8), KERNEL_STACK - 0x100);
-	f->c.rip = KERNEL_CODE;
-	f->c.gpr[X86_RSP] = KERNEL_STACK - 0x100;
+	if (want_code >= 0)
+		check_eq("error code", stacked(f, n++), want_code);
+	check_eq("rip pushed", stacked(f, n), rip);
+	check_eq("flags pushed", stacked(f, n + 2) & ~(uint64_t)X86_RF, flags);
+	if (word == 8)
+		check_eq("rsp pushed", stacked(f, n + 3), stack_top);
+	else
+		check_eq("rsp", f->c.gpr[X86_RSP], stack_top - (uint64_t)(n + 3) * word);
+	begin(f);
+	f->c.rflags = flags;
+	for (int r = 0; r < X86_GPR_COUNT; r++)
+		check_eq("register", f->c.gpr[r], was[r]);
+	if (word == 2)
+		bt_seg_real(&f->c, X86_CS, 0x4000);
+}
+
+static void faults(struct fixture *f, const char *code, size_t len, unsigned vector, int want_code)
+{
+	raises(f, code, len, vector, want_code, code_at);
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------------- */
@@ -353,10 +415,11 @@ static void test_a_fault_on_the_way_to_a_handler_is_at_the_instruction(void **st
 	faults(f, CODE("\xcc"), X86_NP, X86_BP * 8 + 2);
 	ram_put(f, IDT + 16 * X86_DB + 5, 0x6e, 1);
 	faults(f, CODE("\xf1"), X86_NP, X86_DB * 8 + 3); /* INT1 counts as from outside */
-	f->c.rip = KERNEL_CODE;
-	check_eq("step", steps(f, CODE("\xcd\x41")), BT_STEP_ON);
-	check_eq("vector", vector_of(f), 0x41);
-	check_eq("rip pushed", ram_get(f, f->c.gpr[X86_RSP], 8), KERNEL_CODE + 2);
+	raises(f, CODE("\xcd\x41"), 0x41, -1, code_at + 2);
+	real_mode(f);
+	raises(f, CODE("\xcd\x41"), 0x41, -1, code_at + 2);
+	f->c.idt.limit = 0x41 * 4 - 1;
+	faults(f, CODE("\xcd\x41"), X86_GP, -1);
 }
 
 /* trapped() - @code runs, and what the step ends in: the single-step trap behind it, or nothing. */
@@ -437,8 +500,10 @@ static void test_tables_are_stored_whole_or_not_at_all(void **state)
 		faults(f, CODE("\x0f\x01\x0f"), X86_PAGE, 2); /* SIDT [rdi] */
 		check_eq("bytes before the page", ram_get(f, HOLE - room, room < 8 ? room : 8), 0);
 	}
-	f->c.gpr[X86_RDI] = HOLE + 4096 - 9;
+	ram_put(f, HOLE + 4096, 0, 8);
+	f->c.gpr[X86_RDI] = HOLE + 4096 - 2;
 	faults(f, CODE("\x0f\x01\x0f"), X86_PAGE, 2);
+	check_eq("bytes behind the page", ram_get(f, HOLE + 4096, 8), 0);
 }
 
 static void test_simd_exceptions_are_undefined_where_the_system_takes_none(void **state)
@@ -458,6 +523,183 @@ static void test_simd_exceptions_are_undefined_where_the_system_takes_none(void 
 	}
 }
 
+/* --- what 64-bit code has not ------------------------------------------------------------------------------------------- */
+
+static void test_decimal_adjustments(void **state)
+{
+	enum { C = X86_CF, A = X86_AF, S = X86_SF, Z = X86_ZF, P = X86_PF };
+	static const struct {
+		const char *code;
+		unsigned len, ax, flags, want, want_flags, mask;
+	} cases[] = {
+		{ CODE("\x27"), 0x35, 0, 0x35, P, ~0U }, /* DAA */
+		{ CODE("\x27"), 0x7d, 0, 0x83, A | S, ~0U },
+		{ CODE("\x27"), 0x9a, 0, 0x00, A | C | Z | P, ~0U },
+		{ CODE("\x27"), 0xa0, 0, 0x00, C | Z | P, ~0U },
+		{ CODE("\x27"), 0x11, A, 0x17, A | P, ~0U },
+		{ CODE("\x27"), 0x11, C, 0x71, C | P, ~0U },
+		{ CODE("\x2f"), 0x35, 0, 0x35, P, ~0U }, /* DAS */
+		{ CODE("\x2f"), 0x3f, 0, 0x39, A | P, ~0U },
+		{ CODE("\x2f"), 0x02, A, 0xfc, A | C | S | P, ~0U },
+		{ CODE("\x2f"), 0xee, 0, 0x88, A | C | S | P, ~0U },
+		{ CODE("\x37"), 0x0109, 0, 0x0109, 0, A | C }, /* AAA */
+		{ CODE("\x37"), 0x010c, 0, 0x0202, A | C, A | C },
+		{ CODE("\x37"), 0x0133, A, 0x0209, A | C, A | C },
+		{ CODE("\x37"), 0x00ff, 0, 0x0205, A | C, A | C }, /* carries into AH, besides */
+		{ CODE("\x3f"), 0x0209, 0, 0x0209, 0, A | C },     /* AAS */
+		{ CODE("\x3f"), 0x020b, 0, 0x0105, A | C, A | C },
+		{ CODE("\x3f"), 0x0203, A, 0x000d, A | C, A | C },
+		{ CODE("\xd4\x0a"), 0x55f9, 0, 0x1809, P, S | Z | P }, /* AAM */
+		{ CODE("\xd4\x10"), 0x55f0, 0, 0x0f00, Z | P, S | Z | P },
+		{ CODE("\xd5\x0a"), 0x0305, 0, 0x0023, 0, S | Z | P }, /* AAD */
+		{ CODE("\xd5\x10"), 0x0fff, 0, 0x00ef, S, S | Z | P },
+	};
+	struct fixture *f = *state;
+
+	for (unsigned real = 0; real < 2; real++)
+		for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+			if (real)
+				real_mode(f);
+			else
+				protected_mode(f);
+			f->c.gpr[X86_RAX] = 0x12340000 | cases[k].ax;
+			f->c.rflags = 2 | cases[k].flags;
+			runs(f, cases[k].code, cases[k].len);
+			if (f->c.gpr[X86_RAX] != (0x12340000 | cases[k].want) ||
+			    (f->c.rflags ^ cases[k].want_flags) & cases[k].mask & (A | C | S | Z | P))
+				fail_msg("case %zu: got 0x%lx, flags 0x%lx, want 0x%x, 0x%x", k,
+					 f->c.gpr[X86_RAX], f->c.rflags, cases[k].want, cases[k].want_flags);
+		}
+	protected_mode(f);
+	faults(f, CODE("\xd4\x00"), X86_DE, -1); /* AAM 0 */
+	long_mode(f);
+	faults(f, CODE("\x27"), X86_UD, -1);
+}
+
+static void test_bound_and_arpl(void **state)
+{
+	struct fixture *f = *state;
+
+	protected_mode(f);
+	f->c.gpr[X86_RDI] = DATA;
+	ram_put(f, DATA, 0x00000005fffffffd, 8); /* -3 to 5 */
+	for (int at = -5; at < 8; at++) {
+		f->c.gpr[X86_RAX] = (uint32_t)at;
+		if (at < -3 || at > 5)
+			faults(f, CODE("\x62\x07"), X86_BR, -1);
+		else
+			runs(f, CODE("\x62\x07"));
+	}
+	ram_put(f, DATA, 0x0005fffd, 4);
+	f->c.gpr[X86_RAX] = 0x10006;
+	faults(f, CODE("\x66\x62\x07"), X86_BR, -1);
+	f->c.gpr[X86_RAX] = 0x1fffe;
+	runs(f, CODE("\x66\x62\x07"));
+
+	f->c.gpr[X86_RAX] = 2;
+	f->c.gpr[X86_RCX] = 0x11110009;
+	runs(f, CODE("\x63\xc1")); /* ARPL cx, ax */
+	check_eq("raised", f->c.gpr[X86_RCX], 0x1111000a);
+	check_eq("flags", f->c.rflags, 2 | X86_ZF);
+	runs(f, CODE("\x63\xc1"));
+	check_eq("left", f->c.gpr[X86_RCX], 0x1111000a);
+	check_eq("flags", f->c.rflags, 2);
+	ram_put(f, DATA, 0xabcd0010, 4);
+	runs(f, CODE("\x63\x07"));
+	check_eq("raised in memory", ram_get(f, DATA, 4), 0xabcd0012);
+	real_mode(f);
+	faults(f, CODE("\x63\xc1"), X86_UD, -1);
+}
+
+/* --- gathers ------------------------------------------------------------------------------------------------------------ */
+
+/* gathers() - @code with xmm13: the mask, xmm14: the indices, xmm15: what is there before; @got: xmm15 and xmm13 after. */
+static void gathers(struct fixture *f, const char *code, size_t len, const void *mask, const void *index,
+		    uint64_t got[4])
+{
+	const uint64_t before[2] = { 0xaaaaaaaaaaaaaaaa, 0xbbbbbbbbbbbbbbbb };
+
+	begin(f);
+	memcpy(f->ram + KERNEL_CODE, code, len);
+	__asm__ volatile("vmovdqu %0, %%xmm13\n\tvmovdqu %1, %%xmm14\n\tvmovdqu %2, %%xmm15" ::"m"(
+				 *(const uint64_t(*)[2])mask),
+			 "m"(*(const uint64_t(*)[2])index), "m"(before));
+	check_eq("step", bt_interp(&f->c), BT_STEP_ON);
+	__asm__ volatile("vmovdqu %%xmm15, %0\n\tvmovdqu %%xmm13, %1"
+			 : "=m"(*(uint64_t(*)[2])got), "=m"(*(uint64_t(*)[2])(got + 2)));
+}
+
+static void test_gathers_go_on_behind_a_fault(void **state)
+{
+	static const uint32_t all[4] = { ~0U, ~0U, ~0U, ~0U }, some[4] = { ~0U, 0, 1, 1U << 31 };
+	static const int32_t index[4] = { 2, -1, 0, 0x1000 / 4 };
+	static const uint64_t all_64[2] = { 1ULL << 63, 1ULL << 63 }, index_64[2] = { 3, 1 };
+	struct fixture *f = *state;
+	uint64_t got[4];
+
+	long_mode(f);
+	f->c.gpr[X86_RDI] = DATA + 0x100;
+	for (unsigned k = 0; k < 64; k++)
+		ram_put(f, DATA + 0xf0 + 4ULL * k, 0x1000 + k, 4);
+	ram_put(f, DATA + 0x1100, 0x2222, 4);
+	gathers(f, CODE("\xc4\x22\x11\x90\x3c\xb7"), all, index,
+		got); /* VPGATHERDD xmm15, [rdi + xmm14 * 4], xmm13 */
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("elements", got[0], 0x0000100300001006);
+	check_eq("elements", got[1], 0x0000222200001004);
+	check_eq("mask", got[2] | got[3], 0);
+	gathers(f, CODE("\xc4\x22\x11\x90\x3c\xb7"), some, index, got);
+	check_eq("elements, some", got[0], 0xaaaaaaaa00001006);
+	check_eq("elements, some", got[1], 0x00002222bbbbbbbb);
+	check_eq("mask", got[2] | got[3], 0);
+	gathers(f, CODE("\xc4\x22\x91\x91\x3c\xf7"), all_64, index_64, got); /* VPGATHERQQ, * 8 */
+	check_eq("quadword 0", got[0], 0x0000100b0000100a);
+	check_eq("quadword 1", got[1], 0x0000100700001006);
+	gathers(f, CODE("\xc4\x22\x11\x93\x3c\xb7"), all, index_64, got); /* VGATHERQPS: half a vector */
+	check_eq("elements by quadword", got[0], 0x0000100500001007);
+	check_eq("above", got[1], 0);
+	check_eq("mask", got[2] | got[3], 0);
+
+	f->c.gpr[X86_RDI] = HOLE - 0x1000; /* element 3 is in the hole */
+	ram_put(f, HOLE - 0xff8, 0x71, 4);
+	ram_put(f, HOLE - 0x1004, 0x72, 4);
+	ram_put(f, HOLE - 0x1000, 0x73, 4);
+	gathers(f, CODE("\xc4\x22\x11\x90\x3c\xb7"), all, index, got);
+	check_eq("exception", vector_of(f), X86_PAGE);
+	check_eq("cr2", f->c.cr2, HOLE);
+	check_eq("done", got[0], 0x0000007200000071);
+	check_eq("done, and not", got[1], 0xbbbbbbbb00000073);
+	check_eq("mask", got[2], 0);
+	check_eq("mask", got[3], 0xffffffff00000000);
+	gathers(f, CODE("\xc4\x22\x01\x90\x3c\xb7"), all, index, got); /* xmm15 twice */
+	check_eq("exception", vector_of(f), X86_UD);
+}
+
+static void test_masked_moves_store_what_the_mask_has(void **state)
+{
+	static const uint8_t mask[16] = { 0x80, 0, 0xff, 0x7f, [15] = 0x80 };
+	static const uint64_t data[2] = { 0x0807060504030201, 0x100f0e0d0c0b0a09 };
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->c.gpr[X86_RDI] = DATA + 1;
+	memset(f->ram + DATA, 0x55, 32);
+	begin(f);
+	memcpy(f->ram + KERNEL_CODE, "\x66\x45\x0f\xf7\xf5", 5); /* MASKMOVDQU xmm14, xmm13 */
+	__asm__ volatile("vmovdqu %0, %%xmm13\n\tvmovdqu %1, %%xmm14" ::"m"(mask), "m"(data));
+	check_eq("step", bt_interp(&f->c), BT_STEP_ON);
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("low", ram_get(f, DATA + 1, 8), 0x5555555555035501);
+	check_eq("high", ram_get(f, DATA + 9, 8), 0x1055555555555555);
+	f->n_io = 0;
+	f->c.gpr[X86_RDI] = HOLE - 15;
+	begin(f);
+	__asm__ volatile("vmovdqu %0, %%xmm13\n\tvmovdqu %1, %%xmm14" ::"m"(mask), "m"(data));
+	check_eq("step", bt_interp(&f->c), BT_STEP_ON);
+	check_eq("exception", vector_of(f), X86_PAGE);
+	check_eq("cr2", f->c.cr2, HOLE);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -473,6 +715,10 @@ int main(void)
 		TEST(test_a_repeated_string_traps_at_each_element),
 		TEST(test_tables_are_stored_whole_or_not_at_all),
 		TEST(test_simd_exceptions_are_undefined_where_the_system_takes_none),
+		TEST(test_decimal_adjustments),
+		TEST(test_bound_and_arpl),
+		TEST(test_gathers_go_on_behind_a_fault),
+		TEST(test_masked_moves_store_what_the_mask_has),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
