@@ -94,6 +94,8 @@ static int plain(struct work *w)
 
 static int execute(struct work *w)
 {
+	if (w->i.form != X86_LEGACY && !bt_in_protected(w->c))
+		return bt_raise(w->c, X86_UD);
 	switch (w->i.class) {
 	case X86_INVALID: return bt_raise(w->c, X86_UD);
 	case X86_PLAIN: return plain(w);

@@ -144,7 +144,9 @@ static unsigned pointer_reg(const struct x86_insn *i)
 /* prefixes() - those that count in the copy: no segment, no address size; the operand's size as the mode had it. */
 static void prefixes(struct code *k, const struct x86_insn *i)
 {
-	bool mandatory = i->map >= X86_MAP_0F && (i->class == X86_VECTOR || i->map > X86_MAP_0F);
+	/* ADCX and ADOX are told apart by them; MOVBE and CRC32 have them for their operand's size */
+	bool mandatory = i->map >= X86_MAP_0F &&
+			 (i->class != X86_PLAIN || (i->map == X86_MAP_0F38 && i->opcode == 0xf6));
 	bool p66 = i->p66;
 
 	if (i->bits == 16 && !mandatory) /* 64-bit code's default is 32 bits */
@@ -162,6 +164,27 @@ static void end(struct code *k, const struct bt_cpu *c)
 {
 	byte(k, 0xe9);
 	word32(k, (uint32_t)(k->base + c->native_slot + SLOT_BYTES - (k->at + 4)));
+}
+
+/* copy_prefix() - VEX or EVEX, and the opcode: without base and index; outside 64-bit code without what counts only there. */
+static void copy_prefix(const struct work *w, struct code *k)
+{
+	const struct x86_insn *i = &w->i;
+	bool gpr = i->reg_is == X86_OP_GPR || i->rm_is == X86_OP_GPR || i->vvvv_is == X86_OP_GPR;
+	uint8_t *p = k->at;
+
+	for (unsigned n = i->at_escape; n <= i->at_opcode; n++)
+		byte(k, w->code[n]);
+	if (p[0] == 0xc5)
+		return;
+	if (i->is_mem)
+		p[1] |= 0x60;
+	if (i->bits == 64)
+		return;
+	p[1] |= i->form == X86_EVEX ? 0xf0 : 0xe0; /* registers there are not */
+	p[2] |= 0x40;
+	if (gpr)
+		p[2] &= 0x7f;
 }
 
 /* copy() - the instruction into the slot, its memory operand at [@pointer]. */
@@ -184,14 +207,7 @@ static void copy(struct work *w, unsigned pointer)
 				byte(&k, i->map == X86_MAP_1 && i->opcode == 0x82 ? 0x80 : w->code[n]);
 		}
 	} else {
-		for (unsigned n = i->at_escape; n <= i->at_opcode; n++)
-			byte(&k, w->code[n]);
-		if (i->is_mem) { /* base and index are bits of the prefix */
-			uint8_t *p = k.base + w->c->native_slot + 1;
-
-			if (w->code[i->at_escape] != 0xc5)
-				*p |= i->form == X86_VEX || i->form == X86_EVEX ? 0x60 : 0;
-		}
+		copy_prefix(w, &k);
 	}
 	if (i->has_modrm) {
 		byte(&k, i->is_mem ? (i->modrm & 0x38) | pointer : i->modrm);
