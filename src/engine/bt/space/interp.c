@@ -21,15 +21,18 @@ static int fetch(struct work *w)
 	struct bt_cpu *c = w->c;
 	bool wide = bt_is_long(c);
 	uint64_t base = wide ? 0 : c->seg[X86_CS].base, va = wide ? c->rip : (base + c->rip) & UINT32_MAX;
+	uint64_t room = X86_INSN_MAX;
 	int n, len;
 
 	if (!wide && c->rip > c->seg[X86_CS].limit)
 		return bt_raise_code(c, X86_GP, 0);
-	n = bt_fetch(c, va, w->code, X86_INSN_MAX);
+	if (!wide && c->seg[X86_CS].limit - c->rip < room)
+		room = c->seg[X86_CS].limit - c->rip + 1;
+	n = bt_fetch(c, va, w->code, room);
 	if (n < 0)
 		return BT_FAULT;
 	len = x86_decode(&w->i, w->code, (size_t)n, bits_of(c));
-	if (len < 0)
+	if (len < 0 || (len == 0 && (uint64_t)n == room)) /* too long, or over the segment's end */
 		return bt_raise_code(c, X86_GP, 0);
 	if (len == 0) { /* its rest is on a page that cannot be read */
 		uint8_t rest;

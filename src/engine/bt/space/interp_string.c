@@ -132,8 +132,10 @@ static int may_use(struct work *w, uint16_t port, unsigned n)
 
 	if (!(c->cr0 & X86_CR0_PE) || (bt_cpl(c) <= (c->rflags & X86_IOPL) >> 12 && !(c->rflags & X86_VM)))
 		return BT_OK;
-	if (tr->limit < 103 || bt_load(c, tr->base + 102, &at, 2, BT_SYSTEM) < 0)
+	if (tr->limit < 103)
 		return bt_raise_code(c, X86_GP, 0);
+	if (bt_load(c, tr->base + 102, &at, 2, BT_SYSTEM) < 0)
+		return BT_FAULT;
 	if ((uint32_t)at + port / 8 + 1 > tr->limit)
 		return bt_raise_code(c, X86_GP, 0);
 	if (bt_load(c, tr->base + at + port / 8, &bits, 2, BT_SYSTEM) < 0)
