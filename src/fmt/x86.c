@@ -276,6 +276,12 @@ static void near_64(struct x86_insn *i) /* branches: 66 is ignored there */
 		i->op_size = 8;
 }
 
+/* w_bytes() - a general register by REX.W, VEX.W or EVEX.W: it counts in 64-bit code alone. */
+static unsigned w_bytes(const struct x86_insn *i)
+{
+	return i->bits == 64 && i->rex & 8 ? 8 : 4;
+}
+
 static uint8_t gpr(const struct x86_insn *i)
 {
 	return i->op_size == 1 ? X86_OP_GPR8 : X86_OP_GPR;
@@ -630,7 +636,7 @@ static unsigned scalar_bytes(unsigned pp)
 static bool vector_0f(struct work *w)
 {
 	struct x86_insn *i = w->i;
-	unsigned pp = prefix_of(i), wide = i->rex & 8 ? 8 : 4, mmx = i->form == X86_LEGACY && pp == 0 ? 8 : 0;
+	unsigned pp = prefix_of(i), wide = w_bytes(i), mmx = i->form == X86_LEGACY && pp == 0 ? 8 : 0;
 
 	switch (i->opcode) {
 	case 0x10: vector(i, W, R, scalar_bytes(pp)); break;
@@ -646,11 +652,12 @@ static bool vector_0f(struct work *w)
 	case 0x51 ... 0x59: case 0x5c ... 0x5f: vector(i, W, R, scalar_bytes(pp)); break;
 	case 0x5a: vector(i, W, R, pp > 1 ? scalar_bytes(pp) : pp == 0 ? 8U << i->vl : 0); break;
 	case 0x5b: vector(i, W, R, 0); break;
-	case 0x60 ... 0x6d: vector(i, W, R, mmx); break;
+	case 0x60 ... 0x62: vector(i, W, R, mmx / 2); break;
+	case 0x63 ... 0x6d: vector(i, W, R, mmx); break;
 	case 0x6e: vector(i, W, R, wide); i->rm_is = X86_OP_GPR; i->op_size = wide; break;
 	case 0x6f: vector(i, W, R, mmx); break;
 	case 0x70: vector(i, W, R, mmx); w->imm = IMM_U8; break;
-	case 0x71 ... 0x73: vector(i, 0, RW, mmx); i->reg_is = X86_OP_NONE; i->vvvv_use = W; w->imm = IMM_U8; break;
+	case 0x71 ... 0x73: vector(i, 0, i->is_mem ? R : RW, mmx); i->reg_is = X86_OP_NONE; i->vvvv_use = W; w->imm = IMM_U8; break;
 	case 0x74 ... 0x76: vector(i, W, R, mmx); break;
 	case 0x77: i->class = X86_VECTOR; break;
 	case 0x7c: case 0x7d: vector(i, W, R, 0); break;
@@ -671,11 +678,12 @@ static bool vector_0f(struct work *w)
 	case 0xd0: vector(i, W, R, 0); break;
 	case 0xd6: vector(i, R, W, 8); break;
 	case 0xd7: vector(i, W, R, mmx); i->reg_is = X86_OP_GPR; i->op_size = 4; break;
-	case 0xe6: vector(i, W, R, pp == 2 ? 8U << i->vl : 0); break;
+	case 0xe6: vector(i, W, R, pp == 2 && !(i->form == X86_EVEX && i->rex & 8) ? 8U << i->vl : 0); break;
 	case 0xe7: vector(i, R, W, mmx); break;
 	case 0xf0: vector(i, W, R, 0); break;
 	case 0xf7: vector(i, R, R, mmx); i->class = X86_SYSTEM; implicit(i, BIT(RDI), 0); break; /* MASKMOV: its operand is implicit */
-	case 0xd1 ... 0xd5: case 0xd8 ... 0xe5: case 0xe8 ... 0xef: case 0xf1 ... 0xf6: case 0xf8 ... 0xfe: vector(i, W, R, mmx); break;
+	case 0xd1 ... 0xd3: case 0xe1: case 0xe2: case 0xf1 ... 0xf3: vector(i, W, R, mmx ? mmx : 16); break; /* shifts by one number */
+	case 0xd4: case 0xd5: case 0xd8 ... 0xe0: case 0xe3 ... 0xe5: case 0xe8 ... 0xef: case 0xf4 ... 0xf6: case 0xf8 ... 0xfe: vector(i, W, R, mmx); break;
 	default: return false;
 	}
 	return true;
@@ -816,12 +824,47 @@ static void map_0f(struct work *w)
 	case 0xba: i->class = reg >= 4 ? X86_PLAIN : X86_INVALID; rm_only(i, reg == 4 ? R : RW); w->lockable = reg > 4; w->imm = IMM_U8; break;
 	case 0xbc: case 0xbd: i->class = X86_PLAIN; reg_rm(i, RW, R); break;
 	case 0xc0: case 0xc1: i->class = X86_PLAIN; i->op_size = i->opcode & 1 ? i->op_size : 1; reg_rm(i, RW, RW); w->lockable = true; break;
-	case 0xc3: i->class = i->is_mem ? X86_PLAIN : X86_INVALID; reg_rm(i, R, W); break;
+	case 0xc3: i->class = i->is_mem ? X86_PLAIN : X86_INVALID; i->op_size = (uint8_t)w_bytes(i); reg_rm(i, R, W); break;
 	case 0xc7: group9(w); break;
 	case 0xc8 ... 0xcf: i->class = X86_PLAIN; opcode_register(i, RW); break;
 	default:
 		if (!vector_0f(w))
 			i->class = X86_INVALID;
+	}
+}
+
+/* size_0f38() - memory operands that are no whole vector. @narrows: AVX-512's VPMOV to smaller elements. */
+static void size_0f38(struct x86_insn *i, unsigned pp, bool narrows)
+{
+	static const uint8_t part[] = { 2, 4, 8, 2, 4, 2 }; /* by the low bits of the opcode: of words in bytes, and so on */
+	bool evex = i->form == X86_EVEX;
+	unsigned wide = i->rex & 8 ? 8 : 4;
+
+	if (narrows || (pp == 1 && (i->opcode & 0xe8) == 0x20 && (i->opcode & 7) < 6)) {
+		i->mem_size /= part[i->opcode & 7];
+		return;
+	}
+	switch (i->opcode) {
+	case 0x30 ... 0x35: i->mem_size /= pp == 1 ? part[i->opcode & 7] : 1; break;
+	case 0x18: case 0x58: i->mem_size = 4; break;
+	case 0x19: case 0x59: i->mem_size = 8; break;
+	case 0x1a: case 0x5a: i->mem_size = 16; break;
+	case 0x1b: case 0x5b: i->mem_size = evex ? 32 : i->mem_size; break;
+	case 0x78: i->mem_size = 1; break;
+	case 0x79: i->mem_size = 2; break;
+	case 0x13: i->mem_size /= 2; break;
+	case 0xc8 ... 0xcd: /* SHA; AVX-512 has others there */
+		if (!evex) {
+			i->mem_size = 16;
+			break;
+		}
+		i->mem_size = (uint8_t)(i->opcode == 0xcb || i->opcode == 0xcd ? wide : i->mem_size);
+		break;
+	case 0x2d: case 0x43: case 0x4d: case 0x4f: i->mem_size = (uint8_t)(evex ? wide : i->mem_size); break;
+	case 0x99: case 0x9b: case 0x9d: case 0x9f: case 0xa9: case 0xab: case 0xad: case 0xaf: case 0xb9: case 0xbb: case 0xbd: case 0xbf:
+		i->mem_size = (uint8_t)wide;
+		break;
+	default: break;
 	}
 }
 
@@ -857,7 +900,7 @@ static void map_0f38(struct work *w)
 		i->mem_size = 16;
 	} else if (i->form == X86_VEX && i->opcode >= 0xf2 && i->opcode <= 0xf7) { /* BMI */
 		i->class = X86_PLAIN;
-		i->op_size = i->rex & 8 ? 8 : 4;
+		i->op_size = (uint8_t)w_bytes(i);
 		reg_rm(i, W, R);
 		i->vvvv_is = X86_OP_GPR;
 		i->vvvv_use = R;
@@ -870,8 +913,8 @@ static void map_0f38(struct work *w)
 			implicit(i, BIT(RDX), 0);
 		}
 	} else {
-		bool store = (i->form == X86_VEX && (i->opcode == 0x2e || i->opcode == 0x2f || i->opcode == 0x8e)) ||
-			     (i->form == X86_EVEX && (pp == 2 && (i->opcode & 0xc8) == 0 && (i->opcode & 7) < 6 && i->opcode >= 0x10)) ||
+		bool narrows = i->form == X86_EVEX && pp == 2 && (i->opcode & 0xc8) == 0 && (i->opcode & 7) < 6 && i->opcode >= 0x10;
+		bool store = (i->form == X86_VEX && (i->opcode == 0x2e || i->opcode == 0x2f || i->opcode == 0x8e)) || narrows ||
 			     (i->form == X86_EVEX && (i->opcode == 0x63 || i->opcode == 0x8a || i->opcode == 0x8b ||
 						      (i->opcode >= 0xa0 && i->opcode <= 0xa3)));
 
@@ -881,21 +924,9 @@ static void map_0f38(struct work *w)
 			   (i->form == X86_EVEX && i->opcode >= 0xa0 && i->opcode <= 0xa3));
 		if (i->form == X86_EVEX && i->opcode >= 0x7a && i->opcode <= 0x7c && i->opcode != 0x7d)
 			i->rm_is = X86_OP_GPR; /* VPBROADCAST from a register */
-		switch (i->opcode) { /* widening moves, and broadcasts */
-		case 0x20: case 0x23: case 0x25: case 0x30: case 0x33: case 0x35: i->mem_size /= 2; break;
-		case 0x21: case 0x24: case 0x31: case 0x34: i->mem_size /= 4; break;
-		case 0x22: case 0x32: i->mem_size /= 8; break;
-		case 0x18: case 0x58: i->mem_size = 4; break;
-		case 0x19: case 0x59: i->mem_size = 8; break;
-		case 0x1a: case 0x5a: i->mem_size = 16; break;
-		case 0x78: i->mem_size = 1; break;
-		case 0x79: i->mem_size = 2; break;
-		case 0x13: i->mem_size /= 2; break;
-		case 0x99: case 0x9b: case 0x9d: case 0x9f: case 0xa9: case 0xab: case 0xad: case 0xaf: case 0xb9: case 0xbb: case 0xbd: case 0xbf:
-			i->mem_size = i->rex & 8 ? 8 : 4;
-			break;
-		default: break;
-		}
+		size_0f38(i, pp, narrows);
+		if (i->form == X86_EVEX && pp == 3 && ((i->opcode & 0xfe) == 0x52 || (i->opcode & 0xce) == 0x8a))
+			i->class = X86_INVALID; /* Xeon Phi's, of four registers */
 	}
 }
 
@@ -907,23 +938,27 @@ static void map_0f3a(struct work *w)
 	w->imm = IMM_U8;
 	if (i->form == X86_VEX && i->opcode == 0xf0) { /* RORX */
 		i->class = X86_PLAIN;
-		i->op_size = i->rex & 8 ? 8 : 4;
+		i->op_size = (uint8_t)w_bytes(i);
 		reg_rm(i, W, R);
 		return;
 	}
 	vector(i, W, R, i->form == X86_LEGACY && pp == 0 ? 8 : 0);
+	if (i->form == X86_EVEX && pp != 1) { /* half precision, as are maps 5 and 6 */
+		i->class = X86_INVALID;
+		return;
+	}
 	switch (i->opcode) {
 	case 0x14: case 0x15: case 0x16: case 0x17: /* PEXTR */
 		i->reg_use = R;
 		i->rm_use = W;
 		i->rm_is = X86_OP_GPR;
-		i->op_size = i->rex & 8 ? 8 : 4;
+		i->op_size = (uint8_t)w_bytes(i);
 		i->mem_size = i->opcode == 0x14 ? 1 : i->opcode == 0x15 ? 2 : i->opcode == 0x17 ? 4 : i->op_size;
 		break;
 	case 0x20: case 0x22: /* PINSR */
 		i->reg_use = RW;
 		i->rm_is = X86_OP_GPR;
-		i->op_size = i->rex & 8 ? 8 : 4;
+		i->op_size = (uint8_t)w_bytes(i);
 		i->mem_size = i->opcode == 0x20 ? 1 : i->op_size;
 		break;
 	case 0x0a: case 0x21: i->mem_size = 4; break;
@@ -932,6 +967,11 @@ static void map_0f3a(struct work *w)
 	case 0x19: case 0x39: i->reg_use = R; i->rm_use = W; i->mem_size = 16; break;
 	case 0x1b: case 0x3b: i->reg_use = R; i->rm_use = W; i->mem_size = 32; break;
 	case 0x1d: i->reg_use = R; i->rm_use = W; i->mem_size /= 2; break;
+	case 0x1a: case 0x3a: i->mem_size = 32; break;
+	case 0x27: case 0x51: case 0x55: case 0x57: case 0x67: /* AVX-512's, of one element */
+		i->mem_size = i->form == X86_EVEX ? (i->rex & 8 ? 8 : 4) : i->mem_size;
+		break;
+	case 0xcc: i->mem_size = 16; break; /* SHA1RNDS4 */
 	case 0x60 ... 0x63: /* PCMPxSTRx; M: XMM0 */
 		implicit(i, BIT(RAX) | BIT(RDX), BIT(RCX)); break;
 	default: break;
@@ -952,8 +992,8 @@ static void vex_0f(struct work *w)
 		i->reg_is = i->rm_is = X86_OP_MASK;
 		i->reg_use = i->opcode == 0x91 ? R : W;
 		i->rm_use = i->opcode == 0x91 ? W : R;
-		i->mem_size = 8;
-		i->op_size = i->pp == 3 && (i->rex & 8) ? 8 : 4;
+		i->mem_size = i->rex & 8 ? (i->pp == 1 ? 4 : 8) : i->pp == 1 ? 1 : 2;
+		i->op_size = (uint8_t)(i->pp == 3 ? w_bytes(i) : 4);
 		if (i->opcode == 0x92)
 			i->rm_is = X86_OP_GPR;
 		if (i->opcode == 0x93)
@@ -962,17 +1002,35 @@ static void vex_0f(struct work *w)
 		group15(w);
 	} else if (i->form == X86_EVEX &&
 		   (i->opcode >= 0x78 && i->opcode <= 0x7b)) { /* conversions from and to unsigned */
-		unsigned wide = i->rex & 8 ? 8 : 4;
+		bool scalar = i->pp > 1 && i->opcode != 0x7a,
+		     half = i->opcode == 0x7a ? i->pp == 1 || i->pp == 2 : i->pp == 1;
 
-		vector(i, W, R, i->pp > 1 ? scalar_bytes(i->pp) : 0);
-		if (i->pp > 1 && i->opcode < 0x7a)
+		vector(i, W, R, scalar ? scalar_bytes(i->pp) : half && !(i->rex & 8) ? 8U << i->vl : 0);
+		i->op_size = (uint8_t)w_bytes(i);
+		if (scalar && i->opcode < 0x7a)
 			i->reg_is = X86_OP_GPR;
-		if (i->pp > 1 && i->opcode == 0x7b)
+		if (scalar && i->opcode == 0x7b) {
 			i->rm_is = X86_OP_GPR;
-		i->op_size = (uint8_t)wide;
+			i->mem_size = i->op_size;
+		}
 	} else if (!vector_0f(w)) {
 		i->class = X86_INVALID;
 	}
+}
+
+/* vector_memory() - one element of a gather or a broadcast; and AVX-512's short displacements, which count in operands. */
+static void vector_memory(struct x86_insn *i)
+{
+	unsigned element = i->rex & 8 ? 8 : 4, unit;
+	bool bytes_words = i->map == X86_MAP_0F38 && (i->opcode == 0x62 || i->opcode == 0x63);
+	bool packs = bytes_words || (i->map == X86_MAP_0F38 && i->opcode >= 0x88 && i->opcode <= 0x8b);
+
+	if (i->vsib || (i->form == X86_EVEX && i->evex_bcst))
+		i->mem_size = (uint8_t)element;
+	if (i->form != X86_EVEX || i->disp_len != 1)
+		return;
+	unit = bytes_words ? element / 4 : packs ? element : i->mem_size;
+	i->disp *= unit;
 }
 
 static void meaning(struct work *w)
@@ -998,6 +1056,8 @@ static void meaning(struct work *w)
 	}
 	if (i->lock && !(w->lockable && i->is_mem))
 		i->class = X86_INVALID;
+	if (i->is_mem && i->class == X86_VECTOR)
+		vector_memory(i);
 }
 
 static void immediate(struct work *w)

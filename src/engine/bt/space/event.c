@@ -209,13 +209,11 @@ static struct event next_event(struct bt_cpu *c, const struct event *e)
 	return next;
 }
 
-enum bt_step bt_event_deliver(struct bt_cpu *c, enum bt_event kind, unsigned vector, bool has_code,
-			      uint32_t code)
+/* deliver() - @e; what goes wrong on the way to its handler has its rip at @back. */
+static enum bt_step deliver(struct bt_cpu *c, struct event e, uint64_t back)
 {
-	struct event e = { .kind = kind, .vector = vector & 0xff, .has_code = has_code, .code = code };
-
-	bt_count(c, kind == BT_EVENT_INTERRUPT ? BT_COUNT_INTERRUPT : BT_COUNT_EXCEPTION);
-	for (;;) {
+	bt_count(c, e.kind == BT_EVENT_INTERRUPT ? BT_COUNT_INTERRUPT : BT_COUNT_EXCEPTION);
+	for (;; c->rip = back) {
 		int r = bt_in_protected(c) ? deliver_protected(c, &e) : deliver_real(c, &e);
 
 		if (r == BT_OK)
@@ -226,6 +224,22 @@ enum bt_step bt_event_deliver(struct bt_cpu *c, enum bt_event kind, unsigned vec
 	}
 	c->shadow = false;
 	return BT_STEP_ON;
+}
+
+enum bt_step bt_event_deliver(struct bt_cpu *c, enum bt_event kind, unsigned vector, bool has_code,
+			      uint32_t code)
+{
+	return deliver(
+		c,
+		(struct event){ .kind = kind, .vector = vector & 0xff, .has_code = has_code, .code = code },
+		c->rip);
+}
+
+enum bt_step bt_event_soft(struct bt_cpu *c, unsigned vector, bool is_icebp, uint64_t back)
+{
+	enum bt_event kind = is_icebp ? BT_EVENT_FAULT : BT_EVENT_SOFT;
+
+	return deliver(c, (struct event){ .kind = kind, .vector = vector & 0xff }, back);
 }
 
 enum bt_step bt_event_fault(struct bt_cpu *c)

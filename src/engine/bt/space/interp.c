@@ -21,15 +21,18 @@ static int fetch(struct work *w)
 	struct bt_cpu *c = w->c;
 	bool wide = bt_is_long(c);
 	uint64_t base = wide ? 0 : c->seg[X86_CS].base, va = wide ? c->rip : (base + c->rip) & UINT32_MAX;
+	uint64_t room = X86_INSN_MAX;
 	int n, len;
 
 	if (!wide && c->rip > c->seg[X86_CS].limit)
 		return bt_raise_code(c, X86_GP, 0);
-	n = bt_fetch(c, va, w->code, X86_INSN_MAX);
+	if (!wide && c->seg[X86_CS].limit - c->rip < room)
+		room = c->seg[X86_CS].limit - c->rip + 1;
+	n = bt_fetch(c, va, w->code, room);
 	if (n < 0)
 		return BT_FAULT;
 	len = x86_decode(&w->i, w->code, (size_t)n, bits_of(c));
-	if (len < 0)
+	if (len < 0 || (len == 0 && (uint64_t)n == room)) /* too long, or over the segment's end */
 		return bt_raise_code(c, X86_GP, 0);
 	if (len == 0) { /* its rest is on a page that cannot be read */
 		uint8_t rest;
@@ -62,21 +65,40 @@ static int absolute(struct work *w)
 	return BT_OK;
 }
 
-/* plain() - decimal adjustments have no form that 64-bit mode could run. */
+/* cache_line() - CLFLUSH and its like: what host caches hold is what memory holds, only the address can be wrong. */
+static int cache_line(struct work *w)
+{
+	struct bt_page page;
+	uint64_t va;
+
+	if (interp__linear(w, interp__segment(w), interp__offset(w), 1, false, &va) < 0)
+		return BT_FAULT;
+	return bt_walk(w->c, va, 0, &page);
+}
+
+/* plain() - decimal adjustments have no form that 64-bit mode could run; of flags, only arithmetic's go through there. */
 static int plain(struct work *w)
 {
 	const struct x86_insn *i = &w->i;
 
 	if (i->moffs)
 		return absolute(w);
+	if (i->map == X86_MAP_1 && (i->opcode == 0xfc || i->opcode == 0xfd)) {
+		w->c->rflags = i->opcode & 1 ? w->c->rflags | X86_DF : w->c->rflags & ~(uint64_t)X86_DF;
+		return BT_OK;
+	}
+	if (i->map == X86_MAP_0F && i->opcode == 0xae && i->is_mem)
+		return cache_line(w);
 	if (i->map == X86_MAP_1 && (i->opcode == 0x27 || i->opcode == 0x2f || i->opcode == 0x37 ||
 				    i->opcode == 0x3f || i->opcode == 0xd4 || i->opcode == 0xd5))
-		return INTERP_UNKNOWN;
+		return interp__decimal(w);
 	return interp__native(w);
 }
 
 static int execute(struct work *w)
 {
+	if (w->i.form != X86_LEGACY && !bt_in_protected(w->c))
+		return bt_raise(w->c, X86_UD);
 	switch (w->i.class) {
 	case X86_INVALID: return bt_raise(w->c, X86_UD);
 	case X86_PLAIN: return plain(w);
@@ -112,16 +134,24 @@ static int execute(struct work *w)
 /* soft() - INT n: the handler returns behind it, a fault on the way to it to the instruction itself. */
 static enum bt_step soft(struct work *w)
 {
-	struct bt_cpu *c = w->c;
+	uint64_t back = w->c->rip;
 
-	c->rip = w->next;
-	return bt_event_deliver(c, w->i.opcode == 0xf1 ? BT_EVENT_FAULT : BT_EVENT_SOFT, w->vector, false, 0);
+	w->c->rip = w->next;
+	return bt_event_soft(w->c, w->vector, w->i.opcode == 0xf1, back);
+}
+
+/* is_stepped() - is the trap flag's due behind it? It counts as it was before; the fast system calls' own has that of the flags they load. */
+static bool is_stepped(const struct work *w, bool before)
+{
+	if (w->i.class == X86_SYSCALL || w->i.class == X86_SYSRET)
+		return w->c->rflags & X86_TF;
+	return before && !w->quiet;
 }
 
 enum bt_step bt_interp(struct bt_cpu *c)
 {
 	struct work w = { .c = c };
-	bool step = c->rflags & X86_TF;
+	const bool step = c->rflags & X86_TF;
 	uint64_t rip = c->rip;
 	int r = fetch(&w);
 
@@ -140,7 +170,7 @@ enum bt_step bt_interp(struct bt_cpu *c)
 	if (r == INTERP_DELIVER)
 		return soft(&w);
 	c->rip = w.next;
-	if (step && !w.shadow) {
+	if (is_stepped(&w, step)) {
 		c->dr6 |= DR6_STEP;
 		return bt_event_deliver(c, BT_EVENT_FAULT, X86_DB, false, 0);
 	}

@@ -14,6 +14,7 @@ struct work {
 	uint8_t code[X86_INSN_MAX];
 	uint64_t next;  /* where it goes on; a branch changes it */
 	bool shadow;    /* interrupts wait for one instruction more */
+	bool quiet;     /* and so does the single-step trap */
 	uint8_t vector; /* INTERP_DELIVER: of INT n and the like */
 };
 
@@ -32,7 +33,19 @@ int interp__mem_put(struct work *w, uint64_t plus, const void *buf, unsigned n);
 
 int interp__branch(struct work *w, uint64_t target); /* checks it, and goes there */
 int interp__native(struct work *w);                  /* interp_native.c */
-int interp__string(struct work *w);                  /* interp_string.c */
+int interp__may_vector(struct work *w);              /* #UD, #NM where the vector units are off */
+/*
+ * interp__native_code() - @code, of at most 16 bytes, with RDI at the buffer (64 bytes, aligned) and the other registers the guest's;
+ * of what it does, only vector registers and the buffer are kept.
+ */
+int interp__native_code(struct work *w, const uint8_t *code, unsigned n);
+uint8_t *interp__native_buffer(const struct work *w);
+int interp__gather(struct work *w); /* interp_vector.c: gathers and scatters */
+int interp__masked_move(struct work *w);
+int interp__decimal(struct work *w); /* interp_legacy.c */
+int interp__bound(struct work *w);
+int interp__arpl(struct work *w);
+int interp__string(struct work *w); /* interp_string.c */
 int interp__io(struct work *w);
 int interp__system(struct work *w); /* interp_system.c */
 int interp__flow(struct work *w);   /* interp_flow.c: branches, stack, interrupts */

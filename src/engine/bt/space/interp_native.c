@@ -5,7 +5,8 @@
  * Theory of operation. An instruction that reads and writes general registers, flags, vector registers and at most one memory operand
  * needs no emulation, only other places: it is copied to a page of our own with its memory operand pointing to a buffer, between
  * code that loads the guest's general registers and code that stores them. Vector and x87 registers are the guest's already. What
- * it would have read is moved to the buffer before, what it wrote is moved back after; with LOCK, the operand is the memory itself.
+ * it would have read is moved to the buffer before, what it wrote is moved back after; of LOCK and XCHG, the operand is the memory
+ * itself, unless it crosses a page or is a device's.
  * Encodings that 64-bit mode has not are rewritten to those it has.
  *
  * A host signal in the copy is the guest's exception. The handler calls bt_interp_native_fault(), which sends it to the end of the copy's
@@ -21,7 +22,7 @@
 #include "engine/bt/space/mmu.h"
 #include "engine/bt/space/segment.h"
 
-enum { NATIVE_DATA = 4096, SLOT_BYTES = 48, RM_RSP = 4 };
+enum { NATIVE_DATA = 4096, SLOT_BYTES = 48, VECTOR_BYTES = 64 };
 
 struct native {
 	uint64_t reg[X86_GPR_COUNT], flags, host_rsp;
@@ -143,7 +144,9 @@ static unsigned pointer_reg(const struct x86_insn *i)
 /* prefixes() - those that count in the copy: no segment, no address size; the operand's size as the mode had it. */
 static void prefixes(struct code *k, const struct x86_insn *i)
 {
-	bool mandatory = i->map >= X86_MAP_0F && (i->class == X86_VECTOR || i->map > X86_MAP_0F);
+	/* ADCX and ADOX are told apart by them; MOVBE and CRC32 have them for their operand's size */
+	bool mandatory = i->map >= X86_MAP_0F &&
+			 (i->class != X86_PLAIN || (i->map == X86_MAP_0F38 && i->opcode == 0xf6));
 	bool p66 = i->p66;
 
 	if (i->bits == 16 && !mandatory) /* 64-bit code's default is 32 bits */
@@ -154,6 +157,34 @@ static void prefixes(struct code *k, const struct x86_insn *i)
 		byte(k, 0x66);
 	if (i->rep)
 		byte(k, i->rep);
+}
+
+/* end() - on to the end of the slot */
+static void end(struct code *k, const struct bt_cpu *c)
+{
+	byte(k, 0xe9);
+	word32(k, (uint32_t)(k->base + c->native_slot + SLOT_BYTES - (k->at + 4)));
+}
+
+/* copy_prefix() - VEX or EVEX, and the opcode: without base and index; outside 64-bit code without what counts only there. */
+static void copy_prefix(const struct work *w, struct code *k)
+{
+	const struct x86_insn *i = &w->i;
+	bool gpr = i->reg_is == X86_OP_GPR || i->rm_is == X86_OP_GPR || i->vvvv_is == X86_OP_GPR;
+	uint8_t *p = k->at;
+
+	for (unsigned n = i->at_escape; n <= i->at_opcode; n++)
+		byte(k, w->code[n]);
+	if (p[0] == 0xc5)
+		return;
+	if (i->is_mem)
+		p[1] |= 0x60;
+	if (i->bits == 64)
+		return;
+	p[1] |= i->form == X86_EVEX ? 0xf0 : 0xe0; /* registers there are not */
+	p[2] |= 0x40;
+	if (gpr)
+		p[2] &= 0x7f;
 }
 
 /* copy() - the instruction into the slot, its memory operand at [@pointer]. */
@@ -176,14 +207,7 @@ static void copy(struct work *w, unsigned pointer)
 				byte(&k, i->map == X86_MAP_1 && i->opcode == 0x82 ? 0x80 : w->code[n]);
 		}
 	} else {
-		for (unsigned n = i->at_escape; n <= i->at_opcode; n++)
-			byte(&k, w->code[n]);
-		if (i->is_mem) { /* base and index are bits of the prefix */
-			uint8_t *p = k.base + w->c->native_slot + 1;
-
-			if (w->code[i->at_escape] != 0xc5)
-				*p |= i->form == X86_VEX || i->form == X86_EVEX ? 0x60 : 0;
-		}
+		copy_prefix(w, &k);
 	}
 	if (i->has_modrm) {
 		byte(&k, i->is_mem ? (i->modrm & 0x38) | pointer : i->modrm);
@@ -192,8 +216,7 @@ static void copy(struct work *w, unsigned pointer)
 	}
 	for (unsigned n = tail; n < i->len; n++)
 		byte(&k, w->code[n]);
-	byte(&k, 0xe9); /* to the end of the slot */
-	word32(&k, (uint32_t)(k.base + w->c->native_slot + SLOT_BYTES - (k.at + 4)));
+	end(&k, w->c);
 }
 
 /* --- its memory ---------------------------------------------------------------------------------------------------------- */
@@ -202,7 +225,7 @@ struct operand {
 	unsigned bytes;
 	uint64_t plus;   /* of a bit string: from the operand's address to the bit's unit */
 	uint8_t *at;     /* in the buffer, aligned as it is in the guest */
-	uint8_t *direct; /* LOCK: the memory itself */
+	uint8_t *direct; /* of what is atomic: the memory itself */
 };
 
 static unsigned state_bytes(const struct work *w)
@@ -222,6 +245,47 @@ static bool is_bit_string(const struct x86_insn *i)
 	return i->is_mem && i->form == X86_LEGACY && i->map == X86_MAP_0F && (i->opcode & 0xe7) == 0xa3;
 }
 
+/* is_atomic() - LOCK, and XCHG without it: other processors, which are other processes, see it done at once. */
+static bool is_atomic(const struct x86_insn *i)
+{
+	return i->lock ||
+	       (i->form == X86_LEGACY && i->map == X86_MAP_1 && (i->opcode == 0x86 || i->opcode == 0x87));
+}
+
+/* writes_part() - stores that may leave bytes of their operand alone: what they write is found by running them twice. */
+static bool writes_part(const struct x86_insn *i)
+{
+	bool store = i->is_mem && i->class == X86_VECTOR && i->rm_use == X86_WRITTEN;
+
+	return store && (i->form == X86_EVEX || (i->form == X86_VEX && i->map == X86_MAP_0F38));
+}
+
+/*
+ * reads() - is the operand read before? A plain store must not: a device would see it. XSAVE and its like change a part of what is there.
+ */
+static bool reads(const struct x86_insn *i)
+{
+	if (i->class == X86_XSAVE && i->map != X86_MAP_1 && i->mem_size == 0)
+		return true;
+	return i->rm_use & X86_READ;
+}
+
+/* may_store() - what running it has done cannot be undone, so what can fault does so before. */
+static int may_store(struct work *w, uint64_t plus, unsigned n)
+{
+	unsigned size = w->i.addr_size;
+	uint64_t va, offset = interp__offset(w) + plus;
+	struct bt_page page;
+
+	offset &= size == 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;
+	if (interp__linear(w, interp__segment(w), offset, n, true, &va) < 0 ||
+	    bt_walk(w->c, va, BT_WRITE, &page) < 0)
+		return BT_FAULT;
+	return ((va ^ (va + n - 1)) & ~4095ULL) == 0 ?
+		       BT_OK :
+		       bt_walk(w->c, (va + n - 1) & ~4095ULL, BT_WRITE, &page);
+}
+
 static int operand_load(struct work *w, struct operand *o)
 {
 	struct native *d = data_of(w->c);
@@ -236,7 +300,7 @@ static int operand_load(struct work *w, struct operand *o)
 		o->plus = (uint64_t)(bit >> (i->op_size == 8 ? 6 : i->op_size == 4 ? 5 : 4)) * i->op_size;
 		d->reg[i->reg] = (uint64_t)bit & (8U * i->op_size - 1);
 	}
-	if (i->lock) {
+	if (is_atomic(i)) {
 		uint64_t mask = i->addr_size == 8 ? UINT64_MAX : (1ULL << (8 * i->addr_size)) - 1;
 
 		if (interp__linear(w, interp__segment(w), (interp__offset(w) + o->plus) & mask, o->bytes,
@@ -249,16 +313,11 @@ static int operand_load(struct work *w, struct operand *o)
 	o->at = d->buffer +
 		((interp__offset(w) + o->plus + bt_seg_base(w->c, interp__segment(w)) * !bt_is_long(w->c)) &
 		 63);
-	for (unsigned at = 0; at < o->bytes; at += 64) {
-		unsigned n = o->bytes - at < 64 ? o->bytes - at : 64;
-
-		/* a store's old bytes as well: what an instruction does not write must stay */
-		if (interp__mem_get(w, o->plus + at, o->at + at, n) < 0) {
-			if (i->rm_use & X86_WRITTEN && w->c->fault.vector == X86_PAGE)
-				w->c->fault.code |= 2;
+	if (i->rm_use & X86_WRITTEN && !writes_part(i) && may_store(w, o->plus, o->bytes) < 0)
+		return BT_FAULT;
+	for (unsigned at = 0; reads(i) && at < o->bytes; at += 64)
+		if (interp__mem_get(w, o->plus + at, o->at + at, o->bytes - at < 64 ? o->bytes - at : 64) < 0)
 			return BT_FAULT;
-		}
-	}
 	return BT_OK;
 }
 
@@ -274,8 +333,8 @@ static int operand_store(struct work *w, const struct operand *o)
 
 /* --- running it ----------------------------------------------------------------------------------------------------------- */
 
-/* may_run() - vector instructions want the unit to be there and on. */
-static int may_run(struct work *w)
+/* interp__may_vector() - vector instructions want the unit to be there and on. */
+int interp__may_vector(struct work *w)
 {
 	struct bt_cpu *c = w->c;
 	const struct x86_insn *i = &w->i;
@@ -284,6 +343,8 @@ static int may_run(struct work *w)
 	if (i->class == X86_PLAIN)
 		return BT_OK;
 	if (i->form != X86_LEGACY && !((c->cr4 & X86_CR4_OSXSAVE) && (c->xcr0 & 6) == 6))
+		return bt_raise(c, X86_UD);
+	if (i->form == X86_EVEX && (c->xcr0 & 0xe0) != 0xe0)
 		return bt_raise(c, X86_UD);
 	if ((c->cr0 & X86_CR0_EM) && i->opcode != 0x9b)
 		return bt_raise(c, x87 ? X86_NM : X86_UD);
@@ -294,13 +355,78 @@ static int may_run(struct work *w)
 
 static int native_fault(struct work *w, uint64_t sig)
 {
-	bool x87 = w->i.map == X86_MAP_1;
+	struct bt_cpu *c = w->c;
 
 	switch (sig) {
-	case SIGFPE: return bt_raise(w->c, w->i.class == X86_PLAIN ? X86_DE : x87 ? X86_MATH : X86_SIMD);
-	case SIGILL: return bt_raise(w->c, X86_UD);
-	default: return bt_raise_code(w->c, X86_GP, 0);
+	case SIGFPE:
+		if (w->i.class == X86_PLAIN)
+			return bt_raise(c, X86_DE);
+		if (w->i.map == X86_MAP_1)
+			return bt_raise(c, X86_MATH);
+		return bt_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_SIMD : X86_UD);
+	case SIGILL: return bt_raise(c, X86_UD);
+	default: return bt_raise_code(c, X86_GP, 0);
 	}
+}
+
+static void run(struct bt_cpu *c)
+{
+	struct native *d = data_of(c);
+
+	d->flags = (c->rflags & X86_ARITH) | 2;
+	d->failed = 0;
+	((void (*)(void))(uintptr_t)c->native)();
+}
+
+uint8_t *interp__native_buffer(const struct work *w)
+{
+	return data_of(w->c)->buffer;
+}
+
+int interp__native_code(struct work *w, const uint8_t *code, unsigned n)
+{
+	struct native *d = data_of(w->c);
+	struct code k = { w->c->native, w->c->native + w->c->native_slot };
+
+	for (int r = 0; r < X86_GPR_COUNT; r++)
+		d->reg[r] = w->c->gpr[r];
+	d->reg[X86_RDI] = (uint64_t)(uintptr_t)d->buffer;
+	for (unsigned at = 0; at < n; at++)
+		byte(&k, code[at]);
+	end(&k, w->c);
+	run(w->c);
+	return d->failed ? native_fault(w, d->failed) : BT_OK;
+}
+
+/* run_part() - a store over zeros, then over ones: bytes that come out alike are those it writes. */
+static int run_part(struct work *w, const struct operand *o)
+{
+	struct native *d = data_of(w->c);
+	uint8_t *first = d->buffer + 2 * VECTOR_BYTES;
+	unsigned from, to;
+
+	for (unsigned fill = 0; fill < 2; fill++) {
+		if (fill)
+			__builtin_memcpy(first, o->at, o->bytes);
+		__builtin_memset(o->at, fill ? 0xff : 0, o->bytes);
+		run(w->c);
+		if (d->failed)
+			return native_fault(w, d->failed);
+	}
+	for (unsigned pass = 0; pass < 2; pass++) /* all that can fault, then all stores */
+		for (from = 0; from < o->bytes; from = to) {
+			bool written = first[from] == o->at[from];
+			int r = BT_OK;
+
+			for (to = from; to < o->bytes && (first[to] == o->at[to]) == written;)
+				to++;
+			if (written)
+				r = pass ? interp__mem_put(w, from, o->at + from, to - from) :
+					   may_store(w, from, to - from);
+			if (r < 0)
+				return BT_FAULT;
+		}
+	return BT_OK;
 }
 
 int interp__native(struct work *w)
@@ -313,8 +439,8 @@ int interp__native(struct work *w)
 	uint64_t was = 0;
 
 	if (i->vsib)
-		return INTERP_UNKNOWN;
-	if (may_run(w) < 0)
+		return interp__gather(w);
+	if (interp__may_vector(w) < 0)
 		return BT_FAULT;
 	for (int r = 0; r < X86_GPR_COUNT; r++)
 		d->reg[r] = c->gpr[r];
@@ -330,9 +456,9 @@ int interp__native(struct work *w)
 		d->reg[X86_RDX] &= c->xcr0 >> 32;
 	}
 	copy(w, pointer);
-	d->flags = (c->rflags & X86_ARITH) | 2;
-	d->failed = 0;
-	((void (*)(void))(uintptr_t)c->native)();
+	if (writes_part(i))
+		return run_part(w, &o);
+	run(c);
 	if (d->failed)
 		return native_fault(w, d->failed);
 	if (i->is_mem) {

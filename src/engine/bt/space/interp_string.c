@@ -96,12 +96,12 @@ static int element(struct work *w)
 static int repeat(struct work *w, int (*one)(struct work *w))
 {
 	bool compares = (w->i.opcode & 0xf6) == 0xa6;
-	unsigned size = w->i.addr_size;
+	unsigned size = w->i.addr_size, portion = w->c->rflags & X86_TF ? 1 : PORTION;
 	uint64_t count;
 
 	if (!w->i.rep)
 		return one(w);
-	for (unsigned n = 0; n < PORTION; n++) {
+	for (unsigned n = 0; n < portion; n++) {
 		count = interp__reg(w, X86_RCX, size);
 		if (!count)
 			return BT_OK;
@@ -132,8 +132,10 @@ static int may_use(struct work *w, uint16_t port, unsigned n)
 
 	if (!(c->cr0 & X86_CR0_PE) || (bt_cpl(c) <= (c->rflags & X86_IOPL) >> 12 && !(c->rflags & X86_VM)))
 		return BT_OK;
-	if (tr->limit < 103 || bt_load(c, tr->base + 102, &at, 2, BT_SYSTEM) < 0)
+	if (tr->limit < 103)
 		return bt_raise_code(c, X86_GP, 0);
+	if (bt_load(c, tr->base + 102, &at, 2, BT_SYSTEM) < 0)
+		return BT_FAULT;
 	if ((uint32_t)at + port / 8 + 1 > tr->limit)
 		return bt_raise_code(c, X86_GP, 0);
 	if (bt_load(c, tr->base + at + port / 8, &bits, 2, BT_SYSTEM) < 0)

@@ -37,29 +37,37 @@ static uint64_t get_pair(const struct work *w)
 
 /* --- segments and tables ---------------------------------------------------------------------------------------------------- */
 
+struct table_image { /* as LGDT and SGDT have it in memory */
+	uint16_t limit;
+	uint64_t base;
+} __attribute__((packed));
+
+static unsigned table_bytes(const struct work *w)
+{
+	return w->i.bits == 64 ? 10 : 6;
+}
+
 static int table_load(struct work *w, struct bt_cpu *c, struct x86_table *t)
 {
-	uint64_t base = 0;
-	uint16_t limit;
+	struct table_image m = { 0 };
 
-	if (kernel_only(w) < 0 || interp__mem_get(w, 0, &limit, 2) < 0 ||
-	    interp__mem_get(w, 2, &base, w->i.bits == 64 ? 8 : 4) < 0)
+	if (kernel_only(w) < 0 || interp__mem_get(w, 0, &m, table_bytes(w)) < 0)
 		return BT_FAULT;
 	if (w->i.bits != 64 && w->i.op_size == 2)
-		base &= 0xffffff;
-	if (bt_is_long(c) && !bt_is_canonical(base))
+		m.base &= 0xffffff;
+	if (bt_is_long(c) && !bt_is_canonical(m.base))
 		return gp(w);
-	*t = (struct x86_table){ base, limit };
+	*t = (struct x86_table){ m.base, m.limit };
 	return BT_OK;
 }
 
 static int table_store(struct work *w, const struct x86_table *t)
 {
+	const struct table_image m = { t->limit, t->base };
+
 	if ((w->c->cr4 & X86_CR4_UMIP) && bt_cpl(w->c))
 		return gp(w);
-	if (interp__mem_put(w, 2, &t->base, w->i.bits == 64 ? 8 : 4) < 0)
-		return BT_FAULT;
-	return interp__mem_put(w, 0, &t->limit, 2);
+	return interp__mem_put(w, 0, &m, table_bytes(w)); /* at once: a fault leaves all of it as it was */
 }
 
 /* seen() - LAR, LSL, VERR, VERW: a descriptor that this privilege may know of. Return: 1, 0 for not, BT_FAULT. */
@@ -161,12 +169,12 @@ static int group6(struct work *w)
 	}
 }
 
-/* segment_move() - MOV to and from a segment, POP of one, LDS and its like */
+/* segment_load() - MOV and POP of a segment: of SS, nothing comes between them and the load of the stack pointer. */
 static int segment_load(struct work *w, enum x86_seg s, uint16_t selector)
 {
 	if (bt_seg_load(w->c, s, selector) < 0)
 		return BT_FAULT;
-	w->shadow = s == X86_SS;
+	w->shadow = w->quiet = s == X86_SS;
 	return BT_OK;
 }
 
@@ -202,7 +210,7 @@ static int pointer_load(struct work *w, enum x86_seg s) /* LES LDS LSS LFS LGS *
 	uint16_t selector;
 
 	if (interp__mem_get(w, 0, &offset, w->i.op_size) < 0 ||
-	    interp__mem_get(w, w->i.op_size, &selector, 2) < 0 || segment_load(w, s, selector) < 0)
+	    interp__mem_get(w, w->i.op_size, &selector, 2) < 0 || bt_seg_load(w->c, s, selector) < 0)
 		return BT_FAULT;
 	interp__reg_put(w, w->i.reg, w->i.op_size, offset);
 	return BT_OK;
@@ -241,7 +249,9 @@ static int map_1(struct work *w)
 		interp__reg_put(w, X86_RAX, 1, byte);
 		return BT_OK;
 	}
-	default: return INTERP_UNKNOWN; /* BOUND, ARPL: of another age */
+	case 0x62: return interp__bound(w);
+	case 0x63: return interp__arpl(w);
+	default: return INTERP_UNKNOWN;
 	}
 }
 
@@ -386,6 +396,7 @@ static int map_0f(struct work *w)
 	case 0xb4: return pointer_load(w, X86_FS);
 	case 0xb5: return pointer_load(w, X86_GS);
 	case 0xc7: interp__reg_put(w, w->i.rm, w->i.bits == 64 ? 8 : 4, c->tsc_aux); return BT_OK; /* RDPID */
+	case 0xf7: return interp__masked_move(w);
 	default: return INTERP_UNKNOWN;
 	}
 }

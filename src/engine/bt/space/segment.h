@@ -3,7 +3,7 @@
 #ifndef ENGINE_BT_SPACE_SEGMENT_H
 #define ENGINE_BT_SPACE_SEGMENT_H
 
-#include "engine/bt/space/cpu.h"
+#include "engine/bt/space/event.h"
 
 enum bt_attr { /* of struct x86_segment */
 	       BT_ATTR_ACCESSED = 1 << 0,
@@ -94,6 +94,9 @@ int bt_stack_pop(struct bt_cpu *c, struct bt_stack *s, uint64_t *ret_value, unsi
 void bt_stack_skip(struct bt_stack *s, int64_t bytes); /* sp moved, within what the segment lets it reach */
 /* bt_stack_take() - the processor goes on on @s */
 void bt_stack_take(struct bt_cpu *c, const struct bt_stack *s);
+
+/* bt_event_soft() - bt_event_deliver() for INT n (@is_icebp: INT1), rip behind it: what goes wrong on the way has its rip at @back. */
+enum bt_step bt_event_soft(struct bt_cpu *c, unsigned vector, bool is_icebp, uint64_t back);
 
 /* bt_flat() - segments that no descriptor was read for: SYSCALL's and the like */
 struct x86_segment bt_flat(uint16_t selector, unsigned attr);
