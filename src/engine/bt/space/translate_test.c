@@ -89,8 +89,14 @@ static void world_eoi(struct bt_cpu *c, unsigned vector)
 	(void)vector;
 }
 
+static uint8_t world_acknowledge(struct bt_cpu *c)
+{
+	(void)c;
+	return 0;
+}
+
 static const struct bt_world world = { world_io,      world_nothing, world_flush, world_made,
-				       world_written, world_ipi,     world_eoi };
+				       world_written, world_ipi,     world_eoi,   world_acknowledge };
 
 /* --- the host's signals, as a space process has them ---------------------------------------------------------------------- */
 
