@@ -52,7 +52,7 @@ static void *fetch(void *arg)
 	struct machine *m = arg;
 
 	pthread_setname_np(pthread_self(), "fetch ahead");
-	if (!m->config.jail.on || jail_filter(0, m->config.jail.trap, NULL) == 0)
+	if (!m->config.jail.on || jail_filter(JAIL_FETCH, m->config.jail.trap, NULL) == 0)
 		workingset_fetch(&m->ahead->set, &m->mem, &m->source, &m->ahead->stop);
 	return NULL;
 }

@@ -367,6 +367,51 @@ static void test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it
 	files_close(&f);
 }
 
+/* jailed_fetch() - in a child: a jailed machine that goes on from @f and fetches what @mem's list says. */
+static void jailed_fetch(struct world *w, const struct files *f, const char *mem, uint32_t at)
+{
+	struct machine_restore r = { .uffd_sock = -1, .ahead_path = mem };
+
+	r.jail = (struct machine_jail){ .on = true, .may_stay = true, .uid = 65534, .gid = 65534 };
+	if (restore(w, f, &r) < 0 || machine_resume(w->m, &w->e) < 0)
+		_exit(1);
+	for (int k = 0; k < 1000 && counter(w) == at; k++)
+		run(w, 1);
+	machine__ahead_stop(w->m); /* its thread has come to its end */
+	_exit(counter(w) > at ? 0 : 2);
+}
+
+static void test_a_jailed_machine_fetches_its_working_set(void **state)
+{
+	char dir[] = "/tmp/hull-ahead-XXXXXX", mem[64], list[64];
+	struct workingset_range all = { 0, 4 << 20 };
+	struct workingset set = { .range = &all, .n = 1 };
+	int fd, status = -1;
+	struct files f;
+	struct world w;
+	uint32_t at;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	str_format(mem, sizeof(mem), "%s/mem", dir);
+	str_format(list, sizeof(list), "%s/mem.ahead", dir);
+	at = counted(&w, &f, 1);
+	fd = open(list, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(workingset_write(&set, fd, 4 << 20), 0);
+	close(fd);
+	pid = fork();
+	if (pid == 0)
+		jailed_fetch(&w, &f, mem, at);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status != 0)
+		fail_msg("want an exit with 0, got status %#x", (unsigned)status);
+	assert_int_equal(unlink(list), 0);
+	assert_int_equal(rmdir(dir), 0);
+	world_close(&w);
+	files_close(&f);
+}
+
 static void test_a_list_that_makes_no_sense_is_none(void **state)
 {
 	static const struct {
@@ -489,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_a_difference_over_the_snapshot_before_is_the_next_one),
 		cmocka_unit_test(test_without_tracking_a_difference_is_to_the_boot_or_is_refused),
 		cmocka_unit_test(test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it),
+		cmocka_unit_test(test_a_jailed_machine_fetches_its_working_set),
 		cmocka_unit_test(test_a_list_that_makes_no_sense_is_none),
 		cmocka_unit_test(test_pages_come_from_a_handler_that_was_handed_the_faults),
 		cmocka_unit_test(test_damaged_files_are_refused_with_one_line),

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscalls(loop): ioctl[1]=PAGEMAP_SCAN pwrite64 */
+/*
+ * syscalls(loop): ioctl[1]=PAGEMAP_SCAN pwrite64
+ * syscalls(fetch): madvise
+ */
 #include "vm/workingset.h"
 
 #include <endian.h>
