@@ -49,7 +49,8 @@ int fc__snapshot_create(struct fc_call *c)
 		return mem;
 	r = machine_save(c->f->m, kind, state, mem, c->e);
 	if (r < 0)
-		return err_wrap(c->e, r, "Cannot create a snapshot");
+		return err_wrap(c->e, r, "Cannot create a snapshot in '%.99s', memory '%.99s'", path,
+				mem_path);
 	fc__took(c->f, kind == MACHINE_SNAPSHOT_FULL ? FC_LAT_FULL_CREATE : FC_LAT_DIFF_CREATE, since);
 	return 0;
 }

@@ -259,7 +259,8 @@ int machine_cpu_edit_msrs(const struct machine_cpu_edits *c, struct x86_state *s
 
 enum machine_snapshot { MACHINE_SNAPSHOT_FULL, MACHINE_SNAPSHOT_DIFF };
 
-/* machine_save() - of a paused machine: state into @state_fd, memory into @mem_fd (sparse). Both borrowed. */
+/* machine_save() - of a paused machine: state into @state_fd, memory into @mem_fd (sparse). Both borrowed, and not cut off before:
+ * -EBUSY when one is the memory file of which the machine was restored. */
 int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, int mem_fd, struct err *e);
 
 /* machine_snapshot_format() - the format's number in a state file's head; @fd -1: the one that is written here. -EINVAL. */

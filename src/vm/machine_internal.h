@@ -4,6 +4,7 @@
 #define VM_MACHINE_INTERNAL_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "base/time.h"
 #include "io/loop.h"
@@ -37,6 +38,8 @@ struct machine_cpu {
 
 struct machine_source { /* where a restored machine's memory comes from */
 	int fd;         /* borrowed memory file, while it is mapped; -1: a page fault handler */
+	dev_t dev;      /* which file that was; @ino 0: none */
+	ino_t ino;
 	uint64_t bytes; /* of all parts */
 	unsigned n;
 	struct {

@@ -327,6 +327,46 @@ static void test_forged_fields_never_crash(void **state)
 	files_close(&f);
 }
 
+static void test_a_snapshot_is_not_saved_over_the_memory_it_came_from(void **state)
+{
+	struct files f, again = files_new();
+	struct stat before, after;
+	struct world w;
+	uint32_t at;
+
+	(void)state;
+	at = counted(&w, &f, 1);
+	if (restore_plain(&w, &f) < 0)
+		fail_msg("%s", w.e.text);
+	assert_int_equal(fstat(f.mem, &before), 0);
+	for (unsigned k = 0; k < 2; k++) {
+		w.e = (struct err){ 0 };
+		assert_int_equal(machine_save(w.m, MACHINE_SNAPSHOT_FULL, k ? f.mem : again.state,
+					      k ? again.mem : f.mem, &w.e),
+				 -EBUSY);
+		assert_non_null(strstr(w.e.text, k ? "state file: the machine" : "memory file: the machine"));
+	}
+	assert_int_equal(machine_save(w.m, MACHINE_SNAPSHOT_FULL, again.mem, again.mem, &w.e), -EINVAL);
+	assert_int_equal(fstat(again.state, &after), 0);
+	assert_int_equal(after.st_size, 0); /* nothing was written anywhere */
+	assert_int_equal(fstat(f.mem, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_int_equal(after.st_blocks, before.st_blocks);
+	assert_int_equal(counter(&w), at);
+	assert_return_code(machine_resume(w.m, &w.e), 0);
+	for (int k = 0; k < 1000 && counter(&w) == at; k++)
+		run(&w, 1);
+	assert_true(counter(&w) > at);
+	assert_return_code(machine_pause(w.m, &w.e), 0);
+	w.e = (struct err){ 0 };
+	if (machine_save(w.m, MACHINE_SNAPSHOT_FULL, f.state, again.mem, &w.e) <
+	    0) /* the state was read whole */
+		fail_msg("%s", w.e.text);
+	world_close(&w);
+	files_close(&f);
+	files_close(&again);
+}
+
 static void test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it(void **state)
 {
 	char dir[] = "/tmp/hull-ahead-XXXXXX", mem[64], list[64];
@@ -533,6 +573,7 @@ int main(void)
 		cmocka_unit_test(test_the_memory_file_has_holes_where_memory_is_zero),
 		cmocka_unit_test(test_a_difference_over_the_snapshot_before_is_the_next_one),
 		cmocka_unit_test(test_without_tracking_a_difference_is_to_the_boot_or_is_refused),
+		cmocka_unit_test(test_a_snapshot_is_not_saved_over_the_memory_it_came_from),
 		cmocka_unit_test(test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it),
 		cmocka_unit_test(test_a_jailed_machine_fetches_its_working_set),
 		cmocka_unit_test(test_a_list_that_makes_no_sense_is_none),
