@@ -125,6 +125,9 @@ static void read_load(struct fc_call *c, struct load *l)
 	read_memory(c, l);
 	read_overrides(c, l);
 	l->r.resume = json_read_bool(b, "resume_vm", false);
+	l->r.ahead_path = json_read_str(b, "ahead_path");
+	if (l->r.ahead_path && l->uffd)
+		json_fail(b, "ahead_path", EINVAL, "needs a memory backend of type File");
 	if (json_has(b, "enable_diff_snapshots"))
 		c->deprecated = true;
 	if (json_has(b, "enable_diff_snapshots") && json_has(b, "track_dirty_pages"))

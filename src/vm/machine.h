@@ -269,7 +269,7 @@ int machine_snapshot_format(int fd, struct err *e);
 struct machine_restore {                /* what a clone has of its own */
 	struct machine_file state, mem; /* taken; mem.fd -1 when @uffd_sock */
 	int uffd_sock;                  /* -1: none */
-	/* The memory file's path: beside it is, or will be, the list of pages to fetch ahead (".ahead"); NULL: none. */
+	/* The list of pages to fetch ahead; one that is not there is made of what is touched first. Borrowed; NULL: none. */
 	const char *ahead_path;
 	bool track_dirty, resume, fresh_identity;
 	const char *vsock_path;          /* NULL: the saved one */

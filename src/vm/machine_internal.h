@@ -111,7 +111,7 @@ int machine__config_check_saved(const struct machine_config *c, struct err *e); 
 int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e);
 
 /* ahead.c - the working set of a restored machine */
-int machine__ahead_new(struct machine *m, const char *mem_path, struct err *e); /* NULL: nothing to do */
+int machine__ahead_new(struct machine *m, const char *path, struct err *e); /* NULL: nothing to do */
 int machine__ahead_start(struct machine *m, struct err *e); /* just before the processors' threads */
 void machine__ahead_free(struct machine *m);
 /* machine__ahead_stop() - what is not fetched yet comes when it is needed: its thread looks at the memory map no more. */

@@ -662,7 +662,8 @@ def snapshots():
                       ({"track_dirty_pages": True, "enable_diff_snapshots": True}, "want one"),
                       ({"huge_pages": "2M"}, "Uffd"), ({"huge_pages": "4M"}, "huge_pages"),
                       ({"network_overrides": [{"iface_id": "a"}]}, "host_dev_name"),
-                      ({"vsock_override": {}}, "uds_path")):
+                      ({"vsock_override": {}}, "uds_path"), ({"ahead_path": 1}, "ahead_path"),
+                      ({"ahead_path": "/x", "mem_backend": {"backend_type": "Uffd", "backend_path": "/x"}}, "type File")):
         v.no(PUT, "/snapshot/load", {**load, **bad}, says)
     expect("it goes on", v.ok(GET, "/")["state"], "Not started")
     v.ok(PUT, "/logger", {"level": "Info"})
@@ -1224,6 +1225,16 @@ def snap_and_load():
     expect("it ends by itself", d.wait(), 0)
     expect("the first goes on", c.ok(GET, "/")["state"], "Running")
     c.stop()
+    ahead = {**load, "resume_vm": True, "ahead_path": tmp("ahead")}
+    d = loaded(ahead)
+    wait_for("the list of what it touched first", lambda: os.stat(tmp("ahead")).st_size > 32)
+    d.stop()
+    listed = os.stat(tmp("ahead"))
+    d = loaded(ahead)
+    wait_for("it runs with the list", lambda: "tick" in output(d))
+    expect("state", d.ok(GET, "/")["state"], "Running")
+    expect("the list is as it was", os.stat(tmp("ahead")).st_mtime_ns, listed.st_mtime_ns)
+    d.stop()
     d = loaded({"snapshot_path": tmp("snap"), "mem_file_path": tmp("mem"), "enable_diff_snapshots": True}, deprecated=True)
     d.stop()
 
