@@ -135,8 +135,7 @@ static void read_load(struct fc_call *c, struct load *l)
 			  "track_dirty_pages and enable_diff_snapshots mean the same: want one");
 	l->r.track_dirty = json_read_bool(b, "track_dirty_pages", false) ||
 			   json_read_bool(b, "enable_diff_snapshots", false);
-	if (json_read_bool(b, "clock_realtime", false))
-		json_fail(b, "clock_realtime", EOPNOTSUPP, "not there yet");
+	l->r.clock_realtime = json_read_bool(b, "clock_realtime", false);
 	pages = json_read_name(b, "huge_pages", huge, ARRAY_SIZE(huge), SAVED);
 	if (pages == FC_HUGE_2M && !l->uffd)
 		json_fail(b, "huge_pages", EINVAL, "2M needs a memory backend of type Uffd");

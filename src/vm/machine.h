@@ -272,6 +272,7 @@ struct machine_restore {                /* what a clone has of its own */
 	/* The list of pages to fetch ahead; one that is not there is made of what is touched first. Borrowed; NULL: none. */
 	const char *ahead_path;
 	bool track_dirty, resume, fresh_identity;
+	bool clock_realtime; /* the guest's paravirtual clock is put forward by the time that has passed since it was saved */
 	const char *vsock_path;          /* NULL: the saved one */
 	const char *const *net_override; /* pairs iface, host device; ended by NULL; or NULL */
 	struct mmds *mmds;               /* borrowed; NULL: none */

@@ -320,6 +320,8 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 	}
 	if (rc == 0)
 		rc = state_restore(m, s, in, e);
+	if (rc == 0 && r->clock_realtime)
+		rc = engine_vm_catch_up(m->vm, e);
 	return rc < 0 ? rc : machine__ahead_new(m, r->ahead_path, e);
 }
 

@@ -663,6 +663,7 @@ def snapshots():
                       ({"huge_pages": "2M"}, "Uffd"), ({"huge_pages": "4M"}, "huge_pages"),
                       ({"network_overrides": [{"iface_id": "a"}]}, "host_dev_name"),
                       ({"vsock_override": {}}, "uds_path"), ({"ahead_path": 1}, "ahead_path"),
+                      ({"clock_realtime": 1}, "clock_realtime"),
                       ({"ahead_path": "/x", "mem_backend": {"backend_type": "Uffd", "backend_path": "/x"}}, "type File")):
         v.no(PUT, "/snapshot/load", {**load, **bad}, says)
     expect("it goes on", v.ok(GET, "/")["state"], "Not started")
@@ -1225,6 +1226,9 @@ def snap_and_load():
     expect("it ends by itself", d.wait(), 0)
     expect("the first goes on", c.ok(GET, "/")["state"], "Running")
     c.stop()
+    d = loaded({**load, "resume_vm": True, "clock_realtime": True})
+    wait_for("it runs with its clock put forward", lambda: "tick" in output(d))
+    d.stop()
     ahead = {**load, "resume_vm": True, "ahead_path": tmp("ahead")}
     d = loaded(ahead)
     wait_for("the list of what it touched first", lambda: os.stat(tmp("ahead")).st_size > 32)
