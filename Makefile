@@ -46,7 +46,7 @@ STATIC  := $(filter -static%,$(LINK))
 MAINOBJ := $(B)/obj/cmd/main.o $(if $(STATIC),$(B)/obj/cmd/static.o $(B)/obj/cmd/entry.o)
 ALL_LDFLAGS = -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(EXTRA)
 
-.PHONY: all run check unit e2e guests lint asan fuzz fuzzers bench install deps test-deps layers format clean help
+.PHONY: all run check unit e2e guests lint asan tsan fuzz fuzzers bench install deps test-deps layers format clean help
 .DELETE_ON_ERROR:
 
 all: $(B)/hull  ## build/hull
@@ -178,6 +178,15 @@ asan: $(B)/.test-deps  ## the unit and end-to-end tests under AddressSanitizer a
 	$(Q)$(MAKE) --no-print-directory B=$(B)/asan LINK=-pie CFLAGS='-O1 -g' \
 	    EXTRA='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
 	    -Wno-format-truncation' check
+
+# The unit tests in which threads run: their own, or those of what they test.
+THREADED := engine/engine fs/share net/user store/ahead store/archive store/faults store/layer store/layer_read store/store store/unpack \
+	    store/untar virtio/vfs virtio/vsock vm/hotplug vm/machine vm/snapshot
+
+tsan: $(B)/.test-deps  ## the unit tests that start threads, under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan LINK=-pie CFLAGS='-O1 -g' \
+	    EXTRA='-fsanitize=thread -fno-omit-frame-pointer -Wno-format-truncation -Wno-tsan' \
+	    TESTS='$(THREADED:%=$(B)/tsan/test/%_test)' unit
 
 fuzz: $(B)/.test-deps  ## each parser's fuzz target for FUZZ_SECONDS (10)
 	$(Q)$(MAKE) --no-print-directory B=$(B)/fuzz CC=$(CLANG) CFLAGS='-O1 -g' \

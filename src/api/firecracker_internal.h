@@ -117,7 +117,8 @@ struct fc_msg_drive { /* RUNS is an array of them */
 /* What OPEN may ask for, an uint32_t; the answer is FILE, an int64_t: 0, or -errno without a descriptor. */
 enum fc_file { FC_FILE_DISK, FC_FILE_TAP, FC_FILE_STATE, FC_FILE_MEM };
 
-#define FC_MAKE_FLAGS (O_RDWR | O_CREAT | O_TRUNC) /* of a snapshot's files */
+#define FC_MAKE_FLAGS                                                                                        \
+	(O_RDWR | O_CREAT) /* of a snapshot's files: cut off once it is known that nobody needs them */
 enum { FC_MAKE_MODE = 0600 };
 
 struct fc_part {

@@ -74,7 +74,7 @@ static const struct route routes[] = {
 	  "snapshot_type snapshot_path mem_file_path", fc__snapshot_create },
 	{ HTTP_PUT, FC_BEFORE, BODY_NEEDED, EXACT, "", "snapshot/load",
 	  "snapshot_path mem_backend mem_file_path track_dirty_pages enable_diff_snapshots resume_vm network_overrides "
-	  "vsock_override clock_realtime huge_pages", fc__snapshot_load },
+	  "vsock_override clock_realtime huge_pages ahead_path", fc__snapshot_load },
 
 	{ HTTP_PATCH, FC_AFTER, BODY_NEEDED, 0, "", "vm", "state", fc__patch_vm },
 	{ HTTP_PATCH, FC_BEFORE, BODY_NEEDED, RESOURCE, "machine_cfg", "machine-config",

@@ -49,7 +49,8 @@ int fc__snapshot_create(struct fc_call *c)
 		return mem;
 	r = machine_save(c->f->m, kind, state, mem, c->e);
 	if (r < 0)
-		return err_wrap(c->e, r, "Cannot create a snapshot");
+		return err_wrap(c->e, r, "Cannot create a snapshot in '%.99s', memory '%.99s'", path,
+				mem_path);
 	fc__took(c->f, kind == MACHINE_SNAPSHOT_FULL ? FC_LAT_FULL_CREATE : FC_LAT_DIFF_CREATE, since);
 	return 0;
 }
@@ -124,6 +125,9 @@ static void read_load(struct fc_call *c, struct load *l)
 	read_memory(c, l);
 	read_overrides(c, l);
 	l->r.resume = json_read_bool(b, "resume_vm", false);
+	l->r.ahead_path = json_read_str(b, "ahead_path");
+	if (l->r.ahead_path && l->uffd)
+		json_fail(b, "ahead_path", EINVAL, "needs a memory backend of type File");
 	if (json_has(b, "enable_diff_snapshots"))
 		c->deprecated = true;
 	if (json_has(b, "enable_diff_snapshots") && json_has(b, "track_dirty_pages"))
@@ -131,8 +135,7 @@ static void read_load(struct fc_call *c, struct load *l)
 			  "track_dirty_pages and enable_diff_snapshots mean the same: want one");
 	l->r.track_dirty = json_read_bool(b, "track_dirty_pages", false) ||
 			   json_read_bool(b, "enable_diff_snapshots", false);
-	if (json_read_bool(b, "clock_realtime", false))
-		json_fail(b, "clock_realtime", EOPNOTSUPP, "not there yet");
+	l->r.clock_realtime = json_read_bool(b, "clock_realtime", false);
 	pages = json_read_name(b, "huge_pages", huge, ARRAY_SIZE(huge), SAVED);
 	if (pages == FC_HUGE_2M && !l->uffd)
 		json_fail(b, "huge_pages", EINVAL, "2M needs a memory backend of type Uffd");

@@ -78,6 +78,7 @@ static int start_one(struct machines *ms, const char *id, const struct start_opt
 		l.state_fd = TAKE_FD(s->state_fd);
 		l.mem_fd = TAKE_FD(s->mem_fd);
 		str_copy(l.snapshot_id, sizeof(l.snapshot_id), s->id);
+		l.ahead_path = s->ahead_path ? vm_absolute(s->ahead_path) : NULL;
 	}
 	if (r == 0)
 		r = o ? vm_join(ms, id, o->detach_keys, false, &l, e) :
@@ -185,13 +186,16 @@ static int snapshot_main(void *opts, int argc, char **argv, struct err *e)
 
 struct restore_opts {
 	struct start_opts start;
-	const char *name, *vsock_uds;
+	const char *name, *vsock_uds, *ahead;
 	struct strv disk, net, pmem;
 };
 #undef OPT
 #define OPT(member) offsetof(struct restore_opts, member)
 
 static const struct opt restore_opts[] = {
+	{ "ahead", 0, OPT_STRING, OPT(ahead), "FILE",
+	  "The list of memory to fetch ahead, made when it is not there (one in the snapshot's directory)",
+	  "@file" },
 	{ "attach", 'a', OPT_FLAG, OPT(start.attach), NULL,
 	  "Stay on its console, and end with its exit status", NULL },
 	{ "detach-keys", 0, OPT_STRING, OPT(start.detach_keys), "KEYS",
@@ -348,6 +352,11 @@ static int restore(struct machines *ms, const char *what, const struct restore_o
 	char id[65];
 	int r = dir ? machines_snapshot_open(&s, dir, e) : err_sys(e, ENOMEM, "restore");
 
+	if (r == 0 && o->ahead) {
+		free(s.ahead_path);
+		s.ahead_path = strdup(o->ahead);
+		r = s.ahead_path ? 0 : err_sys(e, ENOMEM, "restore");
+	}
 	if (r == 0)
 		r = clone_make(ms, &s, o, id, e);
 	if (r < 0)
@@ -448,6 +457,10 @@ const struct cmd cmd_vm_restore = {
 		 "Memory is mapped, not read: it runs at once, and clones of one snapshot share what none of "
 		 "them writes. "
 		 "Each gets a new generation id, by which its system knows that it is a clone.\n\n"
+		 "A second after the first machine went on, the memory that it has touched is listed in the "
+		 "snapshot's directory, or where --ahead says; for later ones it is fetched while they run, "
+		 "so that they do not wait for the disk page by page. A list that cannot be read or made is "
+		 "done without.\n\n"
 		 "A disk that is written is an overlay of the clone's own over the copy in the snapshot, "
 		 "unless --disk names another "
 		 "file. Disks that are only read, and shared directories, are the same for all. A tap device "

@@ -124,6 +124,13 @@ void engine_vm_restore(struct engine_vm *vm, struct record_in *in)
 	vm->ops->vm_restore(vm, in);
 }
 
+int engine_vm_catch_up(struct engine_vm *vm, struct err *e)
+{
+	if (!vm->ops->vm_catch_up)
+		return err_set(e, EOPNOTSUPP, "engine '%s': no clock that could catch up", vm->ops->name);
+	return vm->ops->vm_catch_up(vm, e);
+}
+
 int engine_cpu_new(struct engine_vm *vm, unsigned index, struct engine_cpu **ret_cpu, struct err *e)
 {
 	if (index >= ENGINE_CPUS_MAX)

@@ -106,6 +106,8 @@ struct engine_ops {
 	int (*cpuid_host)(struct engine_vm *vm, struct x86_cpuid *table, unsigned *n, struct err *e);
 	void (*vm_save)(struct engine_vm *vm, struct record_out *o, struct err *e);
 	void (*vm_restore)(struct engine_vm *vm, struct record_in *in);
+	/* behind vm_restore(): the guest's paravirtual clock is where it would be had it gone on since it was saved; may be NULL */
+	int (*vm_catch_up)(struct engine_vm *vm, struct err *e);
 
 	int (*cpu_new)(struct engine_vm *vm, unsigned index, struct engine_cpu **ret_cpu, struct err *e);
 	void (*cpu_free)(struct engine_cpu *cpu);
@@ -142,6 +144,7 @@ int engine_ioeventfd(struct engine_vm *vm, bool port, uint64_t addr, unsigned le
 int engine_cpuid_host(struct engine_vm *vm, struct x86_cpuid *table, unsigned *n, struct err *e);
 void engine_vm_save(struct engine_vm *vm, struct record_out *o, struct err *e);
 void engine_vm_restore(struct engine_vm *vm, struct record_in *in);
+int engine_vm_catch_up(struct engine_vm *vm, struct err *e);
 int engine_cpu_new(struct engine_vm *vm, unsigned index, struct engine_cpu **ret_cpu, struct err *e);
 void engine_cpu_free(struct engine_cpu *cpu);
 int engine_cpu_cpuid(struct engine_cpu *cpu, const struct x86_cpuid *table, unsigned n, struct err *e);

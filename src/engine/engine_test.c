@@ -524,6 +524,64 @@ static void test_interrupt_controllers_are_saved_and_restored(void **state)
 	world_close(&b);
 }
 
+/* clock_of() - of a machine without lines, whose state is its clock alone: nanoseconds of it, and what time it is. */
+static void clock_of(struct world *w, struct buf *saved, uint64_t *ret_clock, uint64_t *ret_real)
+{
+	struct record_out o = { .to = saved };
+	struct record_in in;
+
+	engine_vm_save(w->vm, &o, &w->e);
+	assert_int_equal(w->e.code, 0);
+	assert_int_equal(buf_finish(saved), 0);
+	record_init(&in, saved->data, saved->len, &w->e);
+	assert_int_equal(record_open(&in, "clock", 2), 2);
+	*ret_clock = record_get_u64(&in);
+	*ret_real = record_get_u64(&in);
+	record_close(&in);
+	assert_int_equal(record_finish(&in), 0);
+}
+
+static void test_a_clock_goes_on_where_it_was_or_catches_up_with_the_time(void **state)
+{
+	static const uint64_t pause_ns = 300 * NSEC_PER_MSEC, slack_ns = 100 * NSEC_PER_MSEC;
+	const struct engine_config c = { .n_cpus = 1, .no_irqchip = true };
+	auto_fini(buf) struct buf saved = { 0 };
+	uint64_t was, was_at, is, is_at;
+	struct world a;
+
+	(void)state;
+	world_open_with(&a, &c);
+	clock_of(&a, &saved, &was, &was_at);
+	world_close(&a);
+	usleep((useconds_t)(pause_ns / 1000));
+	for (unsigned catch_up = 0; catch_up < 2; catch_up++) {
+		auto_fini(buf) struct buf after = { 0 };
+		nsec_t before = time_now_ns(CLOCK_MONOTONIC), took;
+		struct record_in in;
+		struct world b;
+
+		world_open_with(&b, &c);
+		if (!catch_up) {
+			assert_int_equal(engine_vm_catch_up(b.vm, &b.e), -EINVAL); /* nothing was restored */
+			b.e = (struct err){ 0 };
+		}
+		record_init(&in, saved.data, saved.len, &b.e);
+		engine_vm_restore(b.vm, &in);
+		if (record_finish(&in) < 0 || (catch_up && engine_vm_catch_up(b.vm, &b.e) < 0))
+			fail_msg("%s", b.e.text);
+		clock_of(&b, &after, &is, &is_at);
+		took = time_now_ns(CLOCK_MONOTONIC) - before;
+		world_close(&b);
+		if (catch_up) { /* as far as the time of day */
+			assert_true(is - was >= pause_ns);
+			assert_true(is - was < is_at - was_at + slack_ns &&
+				    is_at - was_at < is - was + slack_ns);
+		} else {
+			assert_true(is >= was && is - was <= (uint64_t)took);
+		}
+	}
+}
+
 static void test_cpuid_shows_what_it_was_given(void **state)
 {
 	/* mov eax,0x40000100; cpuid; mov eax,ebx; out 0x10,eax */
@@ -597,6 +655,7 @@ int main(void)
 		cmocka_unit_test(test_a_machine_with_a_split_controller_halts_inside_and_is_kicked_out),
 		cmocka_unit_test(test_the_whole_state_goes_into_another_machine_that_runs_on),
 		cmocka_unit_test(test_interrupt_controllers_are_saved_and_restored),
+		cmocka_unit_test(test_a_clock_goes_on_where_it_was_or_catches_up_with_the_time),
 		cmocka_unit_test(test_cpuid_shows_what_it_was_given),
 		cmocka_unit_test(test_states_and_slots_that_make_no_sense_are_refused),
 		cmocka_unit_test(test_an_engine_nobody_knows_is_refused_with_those_there_are),

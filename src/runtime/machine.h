@@ -64,6 +64,7 @@ struct machines_launch {
 	struct machines_limits limits;
 	int state_fd, mem_fd; /* owned; -1: it boots */
 	char snapshot_id[65]; /* of that snapshot */
+	char *ahead_path;     /* owned; its memory's working set (see workingset.h); NULL: none */
 };
 void machines_launch_fini(struct machines_launch *l);
 
@@ -103,6 +104,7 @@ struct machines_snapshot {
 	char id[65];
 	json_t *info;                /* owned: snapshot.json */
 	int dirfd, state_fd, mem_fd; /* owned */
+	char *ahead_path;            /* owned, in the snapshot's directory; NULL: none */
 };
 #define MACHINES_SNAPSHOT_NONE                                                                               \
 	{                                                                                                    \

@@ -211,6 +211,7 @@ static int restore(struct process *s, const struct machine_events *ev, struct er
 		.state = { .fd = l->state_fd },
 		.mem = { .fd = l->mem_fd },
 		.uffd_sock = -1,
+		.ahead_path = l->ahead_path,
 		.track_dirty = l->config->track_dirty,
 		.resume = true,
 		.fresh_identity = true,

@@ -5,7 +5,8 @@
  * Theory of operation. The directory has snapshot.json, which names all the others: state-X, memory-X and a copy of each disk
  * that can be written, DISK-X, with X from the snapshot's own id. A snapshot is made beside the one that is there and
  * takes its place when snapshot.json is renamed over the old one; then the old files go, and those of one that was
- * killed. Nothing is ever written in place: machines that were restored from the old one keep what they have mapped.
+ * killed. Nothing is ever written in place: machines that were restored from the old one keep what they have mapped. The
+ * first restore adds ahead-X, the list of the memory that it touched first; it goes with its snapshot.
  *
  * The machine is paused from before its state is saved until its disks are copied, by a hold that ends with our connection.
  * A difference is merged into a copy of the memory that is there, made before the pause; so the pause is as long as what
@@ -410,6 +411,17 @@ static int open_named(const struct machines_snapshot *s, const char *key, struct
 	return fd < 0 ? err_sys(e, -fd, "%s", name) : fd;
 }
 
+/* find_ahead() - the list's name follows from the memory's, which open_named() has judged; a snapshot with other names has none. */
+static int find_ahead(struct machines_snapshot *s, const char *dir)
+{
+	const char *id = str_after(instance__str(s->info, NULL, "Memory"), "memory-");
+
+	if (!id)
+		return 0;
+	s->ahead_path = str_printf("%s/ahead-%s", dir, id);
+	return s->ahead_path ? 0 : -ENOMEM;
+}
+
 int machines_snapshot_open(struct machines_snapshot *s, const char *dir, struct err *e)
 {
 	const char *id;
@@ -425,6 +437,8 @@ int machines_snapshot_open(struct machines_snapshot *s, const char *dir, struct 
 		r = s->state_fd = open_named(s, "State", e);
 	if (r >= 0)
 		r = s->mem_fd = open_named(s, "Memory", e);
+	if (r >= 0 && (r = find_ahead(s, dir)) < 0)
+		err_sys(e, -r, "working set");
 	if (r >= 0 && !json_is_object(json_object_get(s->info, "Options")))
 		r = err_set(e, EBADMSG, SNAPSHOT_INFO ": Options: missing");
 	return r < 0 ? err_wrap(e, r, "snapshot '%s'", dir) : 0;
@@ -434,6 +448,8 @@ void machines_snapshot_fini(struct machines_snapshot *s)
 {
 	json_decref(s->info);
 	s->info = NULL;
+	free(s->ahead_path);
+	s->ahead_path = NULL;
 	fd_close(&s->dirfd);
 	fd_close(&s->state_fd);
 	fd_close(&s->mem_fd);

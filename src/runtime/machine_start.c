@@ -52,6 +52,8 @@ void machines_launch_fini(struct machines_launch *l)
 		machine_config_fini(l->config);
 	fd_close(&l->state_fd);
 	fd_close(&l->mem_fd);
+	free(l->ahead_path);
+	l->ahead_path = NULL;
 }
 
 /* --- the child, until it is the keeper --------------------------------------------------------------------------- */

@@ -183,11 +183,12 @@ int vq_write(struct vq *q, struct vq_chain *c, const void *src, size_t len)
 
 int vq_write_last(struct vq *q, struct vq_chain *c, uint8_t byte)
 {
-	struct iovec *last = &c->iov[c->n_in + c->n_out - 1];
+	struct iovec *last;
 
 	(void)q;
-	if (c->n_out == 0)
+	if (c->n_out == 0) /* perhaps there is not one segment */
 		return -ENODATA;
+	last = &c->iov[c->n_in + c->n_out - 1];
 	((uint8_t *)last->iov_base)[last->iov_len - 1] = byte;
 	if (c->written == c->out_total - 1)
 		c->written = c->out_total;

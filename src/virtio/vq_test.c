@@ -210,6 +210,25 @@ static void test_vq_gives_segments_for_vectored_calls(void **state)
 	driver_fini(&f.t);
 }
 
+static void test_vq_has_no_last_byte_in_a_chain_without_bytes(void **state)
+{
+	static const struct driver_buf none[] = { { 0x2000, 0, true }, { 0x3000, 0, true } };
+	static const struct driver_buf in_only[] = { { 0x2000, 0x10, false }, { 0x3000, 0, true } };
+	struct fixture f;
+	struct vq_chain c;
+
+	(void)state;
+	for (unsigned l = 0; l < DRIVER_LAYOUTS; l++)
+		for (unsigned k = 0; k < 2; k++) {
+			up(&f, l, 0);
+			driver_add(&f.t, 0, k ? in_only : none, 2);
+			assert_int_equal(vq_pop(&f.x->d.vq[0], &c), 1);
+			assert_int_equal(vq_write_last(&f.x->d.vq[0], &c, 7), -ENODATA);
+			assert_int_equal(c.written, 0);
+			driver_fini(&f.t);
+		}
+}
+
 static void test_vq_refuses_every_hostile_ring(void **state)
 {
 	for (unsigned l = 0; l < DRIVER_LAYOUTS; l++)
@@ -592,6 +611,7 @@ int main(void)
 		cmocka_unit_test(test_vq_joins_neighbours_and_splits_at_regions),
 		cmocka_unit_test(test_vq_reads_readonly_memory_but_does_not_write_it),
 		cmocka_unit_test(test_vq_gives_segments_for_vectored_calls),
+		cmocka_unit_test(test_vq_has_no_last_byte_in_a_chain_without_bytes),
 		cmocka_unit_test(test_vq_refuses_every_hostile_ring),
 		cmocka_unit_test(test_vq_hostile_rings_end_in_needs_reset),
 		cmocka_unit_test(test_vq_refuses_a_bad_layout),

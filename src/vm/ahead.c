@@ -2,13 +2,11 @@
 /* ahead.c - a restored machine's working set: fetched by a thread of its own, or looked at after a while; see workingset.h */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/guard.h"
-#include "base/str.h"
 #include "sys/file.h"
 #include "vm/jail.h"
 #include "vm/machine_internal.h"
@@ -22,13 +20,12 @@ struct machine_ahead {
 	int pagemap, out;        /* owned; -1: nothing to look at */
 };
 
-int machine__ahead_new(struct machine *m, const char *mem_path, struct err *e)
+int machine__ahead_new(struct machine *m, const char *path, struct err *e)
 {
 	struct machine_ahead *a;
-	char path[PATH_MAX];
 	auto_close int in = -1;
 
-	if (!mem_path || str_format(path, sizeof(path), "%s.ahead", mem_path) >= sizeof(path))
+	if (!path)
 		return 0;
 	a = m->ahead = calloc(1, sizeof(*a));
 	if (!a)
@@ -37,13 +34,17 @@ int machine__ahead_new(struct machine *m, const char *mem_path, struct err *e)
 	in = file_open(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	if (in >= 0 && workingset_read(&a->set, in, m->source.bytes) == 0)
 		return 0;
-	if (in >= 0) /* no list: its writer was killed, or is at it, and then it is written in vain */
+	if (in < 0 ? in != -ENOENT :
+		     !workingset_is_list(in)) /* a hint only, and what is something else stays */
+		return 0;
+	a->pagemap = file_open(AT_FDCWD, "/proc/self/pagemap", O_RDONLY, 0);
+	if (a->pagemap < 0) /* no /proc, as in a jailer's jail */
+		return 0;
+	if (in >= 0) /* its writer was killed, or is at it, and then it is written in vain */
 		file_unlink(AT_FDCWD, path, 0);
-	if (in >= 0 || in == -ENOENT) /* a hint only: a directory that cannot be written has none */
-		a->out = file_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	a->out = file_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (a->out >= 0)
-		a->pagemap =
-			file_open(AT_FDCWD, "/proc/self/pagemap", O_RDONLY, 0); /* no /proc in the jail */
+		workingset_begin(a->out);
 	return 0;
 }
 
@@ -52,7 +53,7 @@ static void *fetch(void *arg)
 	struct machine *m = arg;
 
 	pthread_setname_np(pthread_self(), "fetch ahead");
-	if (!m->config.jail.on || jail_filter(0, m->config.jail.trap, NULL) == 0)
+	if (!m->config.jail.on || jail_filter(JAIL_FETCH, m->config.jail.trap, NULL) == 0)
 		workingset_fetch(&m->ahead->set, &m->mem, &m->source, &m->ahead->stop);
 	return NULL;
 }

@@ -221,6 +221,7 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 		{ JAIL_API, syscalls_api, ARRAY_SIZE(syscalls_api) },
 		{ JAIL_RING, syscalls_ring, ARRAY_SIZE(syscalls_ring) },
 		{ JAIL_MEMORY, syscalls_memory, ARRAY_SIZE(syscalls_memory) },
+		{ JAIL_FETCH, syscalls_fetch, ARRAY_SIZE(syscalls_fetch) },
 		{ ~0U, syscalls_common, ARRAY_SIZE(syscalls_common) },
 #ifdef __SANITIZE_ADDRESS__
 		{ ~0U, syscalls_sanitizer, ARRAY_SIZE(syscalls_sanitizer) },
@@ -230,6 +231,7 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 	const struct filter_rule own[] = { { SYS_tgkill, 0, ~0U, (uint32_t)getpid() } };
 	struct filter f = { 0 };
 
+	BUG_ON(work == 0); /* not even what every thread needs: it would die of its first call */
 	filter_allow(&f, own, ARRAY_SIZE(own));
 	for (size_t i = 0; i < ARRAY_SIZE(group); i++)
 		if (work & group[i].work)

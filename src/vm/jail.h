@@ -55,11 +55,12 @@ enum jail_work {
 	JAIL_RING = 128, /* and these have rings of requests: disks that are asynchronous */
 	/* and gives the guest memory, and takes it: the loop of a machine with PCI or memory hot-plug */
 	JAIL_MEMORY = 256,
-	JAIL_API = 512, /* and answers requests of another process, which passes it files */
+	JAIL_API = 512,    /* and answers requests of another process, which passes it files */
+	JAIL_FETCH = 1024, /* asks for memory ahead, and does nothing else */
 };
 
-/* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed). @trap: SIGSYS
- * can be caught, to exit with a code. */
+/* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed; never 0). @trap:
+ * SIGSYS can be caught, to exit with a code. */
 int jail_filter(unsigned work, bool trap, struct err *e);
 
 #endif

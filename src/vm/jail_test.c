@@ -215,7 +215,7 @@ static void test_namespaces_alone_keep_the_host_out_of_reach(void **state)
 static void test_the_filter_ends_a_process_that_tries(void **state)
 {
 	static const unsigned kinds[] = { JAIL_CPU, JAIL_LOOP, JAIL_CPU | JAIL_SOCKETS,
-					  JAIL_LOOP | JAIL_SOCKETS };
+					  JAIL_LOOP | JAIL_SOCKETS, JAIL_FETCH };
 
 	(void)state;
 #ifdef __SANITIZE_ADDRESS__

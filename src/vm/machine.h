@@ -259,7 +259,8 @@ int machine_cpu_edit_msrs(const struct machine_cpu_edits *c, struct x86_state *s
 
 enum machine_snapshot { MACHINE_SNAPSHOT_FULL, MACHINE_SNAPSHOT_DIFF };
 
-/* machine_save() - of a paused machine: state into @state_fd, memory into @mem_fd (sparse). Both borrowed. */
+/* machine_save() - of a paused machine: state into @state_fd, memory into @mem_fd (sparse). Both borrowed, and not cut off before:
+ * -EBUSY when one is the memory file of which the machine was restored. */
 int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, int mem_fd, struct err *e);
 
 /* machine_snapshot_format() - the format's number in a state file's head; @fd -1: the one that is written here. -EINVAL. */
@@ -268,9 +269,10 @@ int machine_snapshot_format(int fd, struct err *e);
 struct machine_restore {                /* what a clone has of its own */
 	struct machine_file state, mem; /* taken; mem.fd -1 when @uffd_sock */
 	int uffd_sock;                  /* -1: none */
-	/* The memory file's path: beside it is, or will be, the list of pages to fetch ahead (".ahead"); NULL: none. */
+	/* The list of pages to fetch ahead; one that is not there is made of what is touched first. Borrowed; NULL: none. */
 	const char *ahead_path;
 	bool track_dirty, resume, fresh_identity;
+	bool clock_realtime; /* the guest's paravirtual clock is put forward by the time that has passed since it was saved */
 	const char *vsock_path;          /* NULL: the saved one */
 	const char *const *net_override; /* pairs iface, host device; ended by NULL; or NULL */
 	struct mmds *mmds;               /* borrowed; NULL: none */

@@ -4,6 +4,7 @@
 #define VM_MACHINE_INTERNAL_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "base/time.h"
 #include "io/loop.h"
@@ -37,6 +38,8 @@ struct machine_cpu {
 
 struct machine_source { /* where a restored machine's memory comes from */
 	int fd;         /* borrowed memory file, while it is mapped; -1: a page fault handler */
+	dev_t dev;      /* which file that was; @ino 0: none */
+	ino_t ino;
 	uint64_t bytes; /* of all parts */
 	unsigned n;
 	struct {
@@ -108,7 +111,7 @@ int machine__config_check_saved(const struct machine_config *c, struct err *e); 
 int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e);
 
 /* ahead.c - the working set of a restored machine */
-int machine__ahead_new(struct machine *m, const char *mem_path, struct err *e); /* NULL: nothing to do */
+int machine__ahead_new(struct machine *m, const char *path, struct err *e); /* NULL: nothing to do */
 int machine__ahead_start(struct machine *m, struct err *e); /* just before the processors' threads */
 void machine__ahead_free(struct machine *m);
 /* machine__ahead_stop() - what is not fetched yet comes when it is needed: its thread looks at the memory map no more. */

@@ -12,11 +12,14 @@
  *
  * A clone is a restore with fresh_identity: the same memory and processors, its own generation id, told to the guest by
  * interrupt before its first instruction, so that it reseeds.
+ *
+ * syscalls(loop): fstat newfstatat[3]=AT_EMPTY_PATH
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -91,6 +94,26 @@ static int state_write(int fd, const struct buf *b)
 	return r < 0 ? r : file_sync(fd);
 }
 
+/* check_files() - none that is still needed is written over. Callers have not cut them off yet. */
+static int check_files(const struct machine_source *s, int state_fd, int mem_fd, struct err *e)
+{
+	static const char *const name[] = { "state file", "memory file" };
+	struct stat st[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (fstat(i ? mem_fd : state_fd, &st[i]) < 0)
+			return err_sys(e, errno, "%s", name[i]);
+		if (s->ino && st[i].st_ino == s->ino && st[i].st_dev == s->dev)
+			return err_set(e, EBUSY,
+				       "%s: the machine was restored from this file and still has its memory "
+				       "in it; save into another",
+				       name[i]);
+	}
+	if (S_ISREG(st[0].st_mode) && st[0].st_ino == st[1].st_ino && st[0].st_dev == st[1].st_dev)
+		return err_set(e, EINVAL, "state and memory are the same file; want two");
+	return 0;
+}
+
 int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, int mem_fd, struct err *e)
 {
 	auto_fini(buf) struct buf b = { 0 };
@@ -101,7 +124,9 @@ int machine_save(struct machine *m, enum machine_snapshot kind, int state_fd, in
 	/* memory that was fresh at the boot: its memory file knows every page that was ever touched */
 	if (kind == MACHINE_SNAPSHOT_DIFF && !m->config.track_dirty && m->source.n)
 		return err_set(e, EINVAL, "a difference of a restored machine needs its dirty pages tracked");
-	r = state_save(m, &b, e);
+	r = check_files(&m->source, state_fd, mem_fd, e);
+	if (r == 0)
+		r = state_save(m, &b, e);
 	if (r == 0) {
 		r = state_write(state_fd, &b);
 		if (r < 0)
@@ -261,6 +286,7 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 			struct err *e)
 {
 	auto_free struct cpu_scratch *s = calloc(1, sizeof(*s));
+	struct stat st;
 	int rc = s ? 0 : err_sys(e, ENOMEM, "a machine");
 
 	if (rc == 0 && record_open(in, "machine", MACHINE_VERSION)) {
@@ -280,6 +306,12 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 	if (rc < 0)
 		return rc;
 	m->source.fd = r->mem.fd;
+	if (r->mem.fd >= 0) {
+		if (fstat(r->mem.fd, &st) < 0)
+			return err_sys(e, errno, "memory file");
+		m->source.dev = st.st_dev;
+		m->source.ino = st.st_ino;
+	}
 	rc = machine__make(m, e);
 	m->source.fd = -1;
 	if (rc == 0 && r->uffd_sock >= 0) { /* first: a page that anything has looked at is asked of nobody */
@@ -288,6 +320,8 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 	}
 	if (rc == 0)
 		rc = state_restore(m, s, in, e);
+	if (rc == 0 && r->clock_realtime)
+		rc = engine_vm_catch_up(m->vm, e);
 	return rc < 0 ? rc : machine__ahead_new(m, r->ahead_path, e);
 }
 

@@ -327,9 +327,49 @@ static void test_forged_fields_never_crash(void **state)
 	files_close(&f);
 }
 
+static void test_a_snapshot_is_not_saved_over_the_memory_it_came_from(void **state)
+{
+	struct files f, again = files_new();
+	struct stat before, after;
+	struct world w;
+	uint32_t at;
+
+	(void)state;
+	at = counted(&w, &f, 1);
+	if (restore_plain(&w, &f) < 0)
+		fail_msg("%s", w.e.text);
+	assert_int_equal(fstat(f.mem, &before), 0);
+	for (unsigned k = 0; k < 2; k++) {
+		w.e = (struct err){ 0 };
+		assert_int_equal(machine_save(w.m, MACHINE_SNAPSHOT_FULL, k ? f.mem : again.state,
+					      k ? again.mem : f.mem, &w.e),
+				 -EBUSY);
+		assert_non_null(strstr(w.e.text, k ? "state file: the machine" : "memory file: the machine"));
+	}
+	assert_int_equal(machine_save(w.m, MACHINE_SNAPSHOT_FULL, again.mem, again.mem, &w.e), -EINVAL);
+	assert_int_equal(fstat(again.state, &after), 0);
+	assert_int_equal(after.st_size, 0); /* nothing was written anywhere */
+	assert_int_equal(fstat(f.mem, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_int_equal(after.st_blocks, before.st_blocks);
+	assert_int_equal(counter(&w), at);
+	assert_return_code(machine_resume(w.m, &w.e), 0);
+	for (int k = 0; k < 1000 && counter(&w) == at; k++)
+		run(&w, 1);
+	assert_true(counter(&w) > at);
+	assert_return_code(machine_pause(w.m, &w.e), 0);
+	w.e = (struct err){ 0 };
+	if (machine_save(w.m, MACHINE_SNAPSHOT_FULL, f.state, again.mem, &w.e) <
+	    0) /* the state was read whole */
+		fail_msg("%s", w.e.text);
+	world_close(&w);
+	files_close(&f);
+	files_close(&again);
+}
+
 static void test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it(void **state)
 {
-	char dir[] = "/tmp/hull-ahead-XXXXXX", mem[64], list[64];
+	char dir[] = "/tmp/hull-ahead-XXXXXX", list[64];
 	struct machine_restore r = { .uffd_sock = -1 };
 	struct workingset set;
 	struct files f;
@@ -339,10 +379,9 @@ static void test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
-	str_format(mem, sizeof(mem), "%s/mem", dir);
-	str_format(list, sizeof(list), "%s/mem.ahead", dir);
+	str_format(list, sizeof(list), "%s/ahead", dir);
 	counted(&w, &f, 1);
-	r.ahead_path = mem;
+	r.ahead_path = list;
 	for (int round = 0; round < 2; round++) {
 		if (restore(&w, &f, &r) < 0)
 			fail_msg("%s", w.e.text);
@@ -361,6 +400,88 @@ static void test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it
 		workingset_fini(&set);
 		close(fd);
 	}
+	assert_int_equal(unlink(list), 0);
+	assert_int_equal(rmdir(dir), 0);
+	world_close(&w);
+	files_close(&f);
+}
+
+/* jailed_fetch() - in a child: a jailed machine that goes on from @f and fetches what @list says. */
+static void jailed_fetch(struct world *w, const struct files *f, const char *list, uint32_t at)
+{
+	struct machine_restore r = { .uffd_sock = -1, .ahead_path = list };
+
+	r.jail = (struct machine_jail){ .on = true, .may_stay = true, .uid = 65534, .gid = 65534 };
+	if (restore(w, f, &r) < 0 || machine_resume(w->m, &w->e) < 0)
+		_exit(1);
+	for (int k = 0; k < 1000 && counter(w) == at; k++)
+		run(w, 1);
+	machine__ahead_stop(w->m); /* its thread has come to its end */
+	_exit(counter(w) > at ? 0 : 2);
+}
+
+static void test_what_is_no_list_is_left_alone_and_a_half_made_one_is_made_anew(void **state)
+{
+	static const struct {
+		const char *is;
+		off_t after;
+	} file[] = { { "root:x:0:0:", 11 }, { "", 8 }, { "HULLWSET", 8 }, { "HULLWSET and more", 8 } };
+	char dir[] = "/tmp/hull-ahead-XXXXXX", list[64];
+	struct machine_restore r = { .uffd_sock = -1, .ahead_path = list };
+	struct files f;
+	struct world w;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	str_format(list, sizeof(list), "%s/ahead", dir);
+	counted(&w, &f, 1);
+	for (size_t i = 0; i < sizeof(file) / sizeof(file[0]); i++) {
+		fd = open(list, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		assert_int_equal(write(fd, file[i].is, strlen(file[i].is)), strlen(file[i].is));
+		close(fd);
+		if (restore(&w, &f, &r) < 0)
+			fail_msg("%s", w.e.text);
+		machine_free(w.m);
+		w.m = NULL;
+		assert_int_equal(stat(list, &st), 0);
+		assert_int_equal(st.st_size, file[i].after);
+	}
+	assert_int_equal(unlink(list), 0);
+	assert_int_equal(rmdir(dir), 0);
+	world_close(&w);
+	files_close(&f);
+}
+
+static void test_a_jailed_machine_fetches_its_working_set(void **state)
+{
+	char dir[] = "/tmp/hull-ahead-XXXXXX", list[64];
+	struct workingset_range all = { 0, 4 << 20 };
+	struct workingset set = { .range = &all, .n = 1 };
+	int fd, status = -1;
+	struct files f;
+	struct world w;
+	uint32_t at;
+	pid_t pid;
+
+	(void)state;
+#ifdef __SANITIZE_THREAD__
+	print_message("the sanitizer's own thread: a process with threads gets no user namespace\n");
+	skip();
+#endif
+	assert_non_null(mkdtemp(dir));
+	str_format(list, sizeof(list), "%s/ahead", dir);
+	at = counted(&w, &f, 1);
+	fd = open(list, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(workingset_write(&set, fd, 4 << 20), 0);
+	close(fd);
+	pid = fork();
+	if (pid == 0)
+		jailed_fetch(&w, &f, list, at);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status != 0)
+		fail_msg("want an exit with 0, got status %#x", (unsigned)status);
 	assert_int_equal(unlink(list), 0);
 	assert_int_equal(rmdir(dir), 0);
 	world_close(&w);
@@ -488,7 +609,10 @@ int main(void)
 		cmocka_unit_test(test_the_memory_file_has_holes_where_memory_is_zero),
 		cmocka_unit_test(test_a_difference_over_the_snapshot_before_is_the_next_one),
 		cmocka_unit_test(test_without_tracking_a_difference_is_to_the_boot_or_is_refused),
+		cmocka_unit_test(test_a_snapshot_is_not_saved_over_the_memory_it_came_from),
 		cmocka_unit_test(test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it),
+		cmocka_unit_test(test_what_is_no_list_is_left_alone_and_a_half_made_one_is_made_anew),
+		cmocka_unit_test(test_a_jailed_machine_fetches_its_working_set),
 		cmocka_unit_test(test_a_list_that_makes_no_sense_is_none),
 		cmocka_unit_test(test_pages_come_from_a_handler_that_was_handed_the_faults),
 		cmocka_unit_test(test_damaged_files_are_refused_with_one_line),

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* syscalls(loop): ioctl[1]=PAGEMAP_SCAN pwrite64 */
+/*
+ * syscalls(loop): ioctl[1]=PAGEMAP_SCAN pwrite64
+ * syscalls(fetch): madvise
+ */
 #include "vm/workingset.h"
 
 #include <endian.h>
@@ -76,6 +79,20 @@ int workingset_read(struct workingset *w, int fd, uint64_t bytes)
 		return -EBADMSG;
 	}
 	return 0;
+}
+
+bool workingset_is_list(int fd)
+{
+	struct head h;
+	ssize_t n = pread(fd, &h, sizeof(h), 0);
+
+	return n == 0 || (n >= (ssize_t)sizeof(magic) && memcmp(h.magic, magic, sizeof(magic)) == 0);
+}
+
+void workingset_begin(int fd)
+{
+	if (pwrite(fd, magic, sizeof(magic), 0) < 0) /* then it is empty, which will do */
+		return;
 }
 
 int workingset_write(const struct workingset *w, int fd, uint64_t bytes)

@@ -4,7 +4,7 @@
  *
  * Theory of operation. A restored machine maps its memory file, and a page comes when it is touched: one wait for the disk after
  * the other, in the order of the guest's accidents. The first restore from a snapshot looks, WORKINGSET_AFTER_NS after it went on,
- * which pages are present in its mapping (PAGEMAP_SCAN, Linux 6.7) and writes their ranges beside the memory file. Later
+ * which pages are present in its mapping (PAGEMAP_SCAN, Linux 6.7) and writes their ranges into a file. Later
  * restores read that list and a thread of its own asks for the ranges while the guest runs: the kernel reads them in large
  * pieces, and maps what is there already.
  *
@@ -38,6 +38,10 @@ struct workingset {
 
 /* workingset_read() - from @fd; @bytes: of the memory file. Return: 0; -EBADMSG it is none. */
 int workingset_read(struct workingset *w, int fd, uint64_t bytes);
+/* workingset_is_list() - is @fd's file a list, though perhaps a damaged or a half-made one? */
+bool workingset_is_list(int fd);
+/* workingset_begin() - what tells a file just made that it will be a list; workingset_read() takes it for none. */
+void workingset_begin(int fd);
 /* workingset_write() - from the start of @fd. The last thing written makes it valid. */
 int workingset_write(const struct workingset *w, int fd, uint64_t bytes);
 /* workingset_scan() - what of @mem's private file mappings is present now. @pagemap_fd: this process's own. Return: 0; -ENOTTY: the

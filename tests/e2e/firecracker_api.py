@@ -662,7 +662,9 @@ def snapshots():
                       ({"track_dirty_pages": True, "enable_diff_snapshots": True}, "want one"),
                       ({"huge_pages": "2M"}, "Uffd"), ({"huge_pages": "4M"}, "huge_pages"),
                       ({"network_overrides": [{"iface_id": "a"}]}, "host_dev_name"),
-                      ({"vsock_override": {}}, "uds_path")):
+                      ({"vsock_override": {}}, "uds_path"), ({"ahead_path": 1}, "ahead_path"),
+                      ({"clock_realtime": 1}, "clock_realtime"),
+                      ({"ahead_path": "/x", "mem_backend": {"backend_type": "Uffd", "backend_path": "/x"}}, "type File")):
         v.no(PUT, "/snapshot/load", {**load, **bad}, says)
     expect("it goes on", v.ok(GET, "/")["state"], "Not started")
     v.ok(PUT, "/logger", {"level": "Info"})
@@ -1205,6 +1207,18 @@ def snap_and_load():
     wait_for("it goes on where it was", lambda: "tick" in output(c))
     expect_in("where it was", output(c).split()[1], ("3", "4", "5"))
     c.no(PUT, "/snapshot/load", load, "after starting")
+    c.ok(PATCH, "/vm", {"state": "Paused"})
+    os.link(tmp("mem"), tmp("mem-too"))
+    before = os.stat(tmp("mem"))
+    for name in ("mem", "mem-too"):
+        c.no(PUT, "/snapshot/create", {"snapshot_path": tmp("snap3"), "mem_file_path": tmp(name)}, "restored from this file")
+        c.no(PUT, "/snapshot/create", {"snapshot_path": tmp(name), "mem_file_path": tmp("mem3")}, "restored from this file")
+    c.no(PUT, "/snapshot/create", {"snapshot_path": tmp("snap3"), "mem_file_path": tmp("snap3")}, "the same file")
+    after = os.stat(tmp("mem"))
+    expect("the memory that it came from", (after.st_size, after.st_blocks), (before.st_size, before.st_blocks))
+    c.ok(PATCH, "/vm", {"state": "Resumed"})
+    ticks = output(c).count("tick")
+    wait_for("it still goes on", lambda: output(c).count("tick") > ticks)
     d = loaded({**load, "resume_vm": True})
     expect("a second one of the same", d.ok(GET, "/")["state"], "Running")
     wait_for("it runs at once", lambda: "tick" in output(d))
@@ -1212,6 +1226,19 @@ def snap_and_load():
     expect("it ends by itself", d.wait(), 0)
     expect("the first goes on", c.ok(GET, "/")["state"], "Running")
     c.stop()
+    d = loaded({**load, "resume_vm": True, "clock_realtime": True})
+    wait_for("it runs with its clock put forward", lambda: "tick" in output(d))
+    d.stop()
+    ahead = {**load, "resume_vm": True, "ahead_path": tmp("ahead")}
+    d = loaded(ahead)
+    wait_for("the list of what it touched first", lambda: os.stat(tmp("ahead")).st_size > 32)
+    d.stop()
+    listed = os.stat(tmp("ahead"))
+    d = loaded(ahead)
+    wait_for("it runs with the list", lambda: "tick" in output(d))
+    expect("state", d.ok(GET, "/")["state"], "Running")
+    expect("the list is as it was", os.stat(tmp("ahead")).st_mtime_ns, listed.st_mtime_ns)
+    d.stop()
     d = loaded({"snapshot_path": tmp("snap"), "mem_file_path": tmp("mem"), "enable_diff_snapshots": True}, deprecated=True)
     d.stop()
 

@@ -46,13 +46,13 @@ load vm_named
 	"$HULL" vm snapshot dd --to snap --diff
 	IDS+=" $("$HULL" vm restore snap --name after)"
 	[ "$(count after)" -ge "$a" ]
-	[ "$(find snap -type f | wc -l)" -eq 3 ]
+	[ "$(find snap -type f ! -name 'ahead-*' | wc -l)" -eq 3 ]
 	"$HULL" vm snapshot dd --to other
 	run "$HULL" vm snapshot dd --to snap --diff
 	[ "$status" -eq 1 ]
 	[[ $output == *"its last snapshot is another"* ]]
 	[ "$(state dd Status)" = running ]
-	[ "$(find snap -type f | wc -l)" -eq 3 ]
+	[ "$(find snap -type f ! -name 'ahead-*' | wc -l)" -eq 3 ]
 	"$HULL" vm snapshot nn --to nosnap
 	run "$HULL" vm snapshot nn --to nosnap --diff
 	echo "$output"
@@ -95,6 +95,35 @@ load vm_named
 	[[ $(type_keys own r 'disk [0-9]+') == *"status 0"* ]]
 	run "$HULL" vm restore bare --disk disk7=copy
 	[[ $output == *"the snapshot has no disk7"* ]]
+}
+
+@test "the first clone lists the memory it touched, the others fetch it and run, and the list goes with its snapshot" {
+	local list
+	create ah count
+	"$HULL" vm start ah
+	until_counting ah
+	"$HULL" vm snapshot ah --to snap
+	IDS+=" $("$HULL" vm restore snap --name a1)"
+	list=$(find snap -name 'ahead-*')
+	wait_for eval "[ \"\$(stat -c %s $list)\" -gt 32 ]"
+	[ "$(head -c 8 "$list")" = HULLWSET ]
+	IDS+=" $("$HULL" vm restore snap --name a2)"
+	IDS+=" $("$HULL" vm restore snap --name a3 --ahead own)"
+	wait_for eval "[ \"\$(stat -c %s own)\" -gt 32 ]"
+	IDS+=" $("$HULL" vm restore snap --name a4 --ahead own)"
+	for name in a1 a2 a3 a4; do
+		[ -n "$(count "$name")" ]
+		[ "$(state "$name" Status)" = running ]
+	done
+	"$HULL" vm snapshot a2 --to snap
+	[ "$(find snap -type f | wc -l)" -eq 3 ]
+	[ -n "$(count a1)" ]
+	# a hint only
+	echo nonsense >own
+	IDS+=" $("$HULL" vm restore snap --name a5 --ahead own)"
+	IDS+=" $("$HULL" vm restore snap --name a6 --ahead no/such/directory)"
+	[ -n "$(count a5)" ] && [ -n "$(count a6)" ]
+	[ "$(cat own)" = nonsense ]
 }
 
 @test "a snapshot that was damaged or lies about its files makes no machine" {

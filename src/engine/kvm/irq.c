@@ -3,7 +3,7 @@
  * irq.c - interrupts and doorbells of the kvm engine, and the state of its interrupt controllers and clock
  *
  * The saved form is no engine's own: the two 8259 in the order of their registers, the IOAPIC's table, nanoseconds of the
- * guest's paravirtual clock.
+ * guest's paravirtual clock and, since version 2 of its record, what time it was then (CLOCK_REALTIME).
  */
 #include "engine/kvm/kvm_internal.h"
 
@@ -12,10 +12,11 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/time.h"
 #include "fmt/record.h"
 #include "sys/kvm.h"
 
-enum { IRQCHIP_VERSION = 1, CLOCK_VERSION = 1 };
+enum { IRQCHIP_VERSION = 1, CLOCK_VERSION = 2 };
 
 static int irqs_make(struct kvm_vm *vm, struct err *e)
 {
@@ -149,7 +150,11 @@ void kvm__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
 		return;
 	}
 	record_begin(o, "clock", CLOCK_VERSION);
+	if (!(clock.flags &
+	      KVM_CLOCK_REALTIME)) /* the kernel reads both at once where its clock is the TSC */
+		clock.realtime = (uint64_t)time_now_ns(CLOCK_REALTIME);
 	record_put_u64(o, clock.clock);
+	record_put_u64(o, clock.realtime);
 	record_end(o);
 }
 
@@ -183,17 +188,34 @@ void kvm__vm_restore(struct engine_vm *v, struct record_in *in)
 {
 	struct kvm_vm *vm = kvm__vm(v);
 	struct kvm_clock_data clock = { 0 };
+	uint16_t version;
 	long r;
 
 	if (has_lines(vm))
 		irqchip_restore(vm, in);
-	if (!record_open(in, "clock", CLOCK_VERSION))
+	version = record_open(in, "clock", CLOCK_VERSION);
+	if (!version)
 		return;
-	clock.clock = record_get_u64(in);
+	vm->clock = clock.clock = record_get_u64(in);
+	vm->real = version >= 2 ? record_get_u64(in) : 0;
 	if (in->rc == 0) {
 		r = kvm_ioctl(vm->fd, KVM_SET_CLOCK, &clock);
 		if (r < 0)
 			record_fail(in, "KVM_SET_CLOCK: %s", err_name((int)-r));
 	}
 	record_close(in);
+}
+
+int kvm__vm_catch_up(struct engine_vm *v, struct err *e)
+{
+	struct kvm_vm *vm = kvm__vm(v);
+	struct kvm_clock_data clock = { .clock = vm->clock,
+					.realtime = vm->real,
+					.flags = KVM_CLOCK_REALTIME };
+	long r;
+
+	if (!vm->real)
+		return err_set(e, EINVAL, "the clock: the snapshot does not say what time it was then");
+	r = kvm_ioctl(vm->fd, KVM_SET_CLOCK, &clock); /* the kernel adds what has passed since */
+	return r < 0 ? err_sys(e, (int)-r, "KVM_SET_CLOCK") : 0;
 }

@@ -22,6 +22,8 @@ struct kvm_vm {
 	pthread_mutex_t lock;                 /* of making the controller, and of the list below */
 	uint32_t n_msrs;                      /* 0: not asked yet */
 	uint32_t msr[X86_MSRS_MAX];           /* what a state has of them, in the order they are set */
+	uint64_t clock,
+		real; /* of a restored one: its clock when it was saved, and CLOCK_REALTIME; 0: not known */
 };
 
 struct kvm_cpu {
@@ -72,5 +74,6 @@ int kvm__ioeventfd(struct engine_vm *vm, bool port, uint64_t addr, unsigned len,
 		   bool on);
 void kvm__vm_save(struct engine_vm *vm, struct record_out *o, struct err *e);
 void kvm__vm_restore(struct engine_vm *vm, struct record_in *in);
+int kvm__vm_catch_up(struct engine_vm *vm, struct err *e);
 
 #endif

@@ -182,6 +182,7 @@ const struct engine_ops engine_kvm = {
 	.cpuid_host = kvm__cpuid_host,
 	.vm_save = kvm__vm_save,
 	.vm_restore = kvm__vm_restore,
+	.vm_catch_up = kvm__vm_catch_up,
 	.cpu_new = kvm__cpu_new,
 	.cpu_free = kvm__cpu_free,
 	.cpu_cpuid = kvm__cpu_cpuid,
