@@ -34,22 +34,32 @@ static void date_of(int64_t days, int *ret_year, int *ret_month, int *ret_day)
 	*ret_year = (int)(year + era * 400) + (*ret_month <= 2);
 }
 
+void time_utc(nsec_t since_epoch, struct tm *ret_tm)
+{
+	enum { PER_DAY = 24 * 60 * 60, THURSDAY = 4 /* 1970-01-01 */ };
+	int64_t sec = since_epoch / NSEC_PER_SEC - (since_epoch % NSEC_PER_SEC < 0);
+	int64_t days = (sec >= 0 ? sec : sec - (PER_DAY - 1)) / PER_DAY;
+	int of_day = (int)(sec - days * PER_DAY), year, month, day;
+
+	date_of(days, &year, &month, &day);
+	*ret_tm = (struct tm){ .tm_year = year - 1900,
+			       .tm_mon = month - 1,
+			       .tm_mday = day,
+			       .tm_hour = of_day / 3600,
+			       .tm_min = of_day / 60 % 60,
+			       .tm_sec = of_day % 60,
+			       .tm_wday = (int)(((days + THURSDAY) % 7 + 7) % 7) };
+}
+
 const char *time_rfc3339(nsec_t since_epoch, char *dst)
 {
-	enum { PER_DAY = 24 * 60 * 60 };
 	nsec_t ns = since_epoch % NSEC_PER_SEC;
-	int64_t sec = since_epoch / NSEC_PER_SEC, days;
-	int year, month, day, of_day;
+	struct tm tm;
 
-	if (ns < 0) { /* before 1970 */
-		ns += NSEC_PER_SEC;
-		sec--;
-	}
-	days = (sec >= 0 ? sec : sec - (PER_DAY - 1)) / PER_DAY;
-	of_day = (int)(sec - days * PER_DAY);
-	date_of(days, &year, &month, &day);
-	str_format(dst, TIME_RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%09lldZ", year, month, day,
-		   of_day / 3600, of_day / 60 % 60, of_day % 60, (long long)ns);
+	time_utc(since_epoch, &tm);
+	str_format(dst, TIME_RFC3339_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%09lldZ", tm.tm_year + 1900,
+		   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+		   (long long)(ns < 0 ? ns + NSEC_PER_SEC : ns));
 	return dst;
 }
 

@@ -15,6 +15,9 @@ enum { TIME_RFC3339_SIZE = 40 };
 
 nsec_t time_now_ns(clockid_t clock);
 
+/* time_utc() - date, time and day of the week; not the day of the year. Unlike gmtime_r(3) it reads no file. */
+void time_utc(nsec_t since_epoch, struct tm *ret_tm);
+
 /* time_rfc3339() - "2026-11-21T03:54:34.123456789Z", into @dst of TIME_RFC3339_SIZE bytes; returns @dst. */
 const char *time_rfc3339(nsec_t since_epoch, char *dst);
 

@@ -39,6 +39,22 @@ static void test_times_are_written_and_read_back(void **state)
 	}
 }
 
+static void test_days_of_the_week_are_those_of_libc(void **state)
+{
+	(void)state;
+	for (nsec_t day = -40000; day < 40000; day += 7919) {
+		time_t sec = (time_t)(day * 86400 + 3661);
+		struct tm want, tm;
+
+		gmtime_r(&sec, &want);
+		time_utc(sec * NSEC_PER_SEC + 5, &tm);
+		assert_int_equal(tm.tm_wday, want.tm_wday);
+		assert_int_equal(tm.tm_year, want.tm_year);
+		assert_int_equal(tm.tm_mday, want.tm_mday);
+		assert_int_equal(tm.tm_sec, want.tm_sec);
+	}
+}
+
 static void test_times_are_read_with_fraction_and_offset(void **state)
 {
 	static const struct {
@@ -171,6 +187,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_times_are_written_and_read_back),
+		cmocka_unit_test(test_days_of_the_week_are_those_of_libc),
 		cmocka_unit_test(test_times_are_read_with_fraction_and_offset),
 		cmocka_unit_test(test_what_is_no_time_is_refused),
 		cmocka_unit_test(test_durations_are_read_as_go_writes_them),

@@ -47,10 +47,9 @@ static uint8_t hours(const struct cmos *c, int n)
 
 static uint8_t reg_read(struct cmos *c)
 {
-	time_t now = (time_t)(c->now() / NSEC_PER_SEC);
 	struct tm tm;
 
-	gmtime_r(&now, &tm);
+	time_utc(c->now(), &tm); /* in a jail there is no file of time zones to read */
 	switch (c->index) {
 	case REG_SECONDS: return number(c, tm.tm_sec);
 	case REG_MINUTES: return number(c, tm.tm_min);
