@@ -11,6 +11,8 @@
 #define PAGE 4096ULL
 #define NONE (~0ULL)
 
+enum { WRITTEN_MAX = 16384 };
+
 static const uint32_t tables[][2] = {
 	/* address, bits: kernel's, user's */
 	{ BT_TABLE_KERNEL, BT_TABLE_BITS },
@@ -57,7 +59,16 @@ static uint32_t empty(unsigned table)
 	return (uint32_t)(uintptr_t)(table < 2 ? s->second[table] : s->miss);
 }
 
-static void table_clear(unsigned table)
+/*
+ * What has been put into the tables of kernel and user since they were empty: a kernel loads CR3 ten thousand times a second, and
+ * seldom has it run much in between. More than the list holds: the whole table is filled anew.
+ */
+static struct {
+	uint32_t *at[WRITTEN_MAX];
+	unsigned n;
+} written[2];
+
+static void table_fill(unsigned table)
 {
 	uint32_t *t = slot(table, 0), value = empty(table);
 
@@ -65,10 +76,29 @@ static void table_clear(unsigned table)
 		t[i] = value;
 }
 
+/* table_set() - @level: 0 or 1 */
+static void table_set(unsigned level, bool user, uint64_t rip, uint32_t target)
+{
+	uint32_t *s = slot(2 * level + user, rip);
+
+	*s = target;
+	if (written[user].n < WRITTEN_MAX)
+		written[user].at[written[user].n++] = s;
+}
+
 void bt_table_clear(bool user)
 {
-	table_clear(user);
-	table_clear(2 + user);
+	if (written[user].n >= WRITTEN_MAX) {
+		table_fill(user);
+		table_fill(2 + user);
+	}
+	for (unsigned i = 0; i < written[user].n; i++) {
+		bool second = written[user].at[i] >= slot(2 + user, 0) &&
+			      written[user].at[i] < slot(2 + user, 0) + (1UL << BT_TABLE2_BITS);
+
+		*written[user].at[i] = empty(second ? 2 + user : user);
+	}
+	written[user].n = 0;
 }
 
 void bt_table_clear_page(uint64_t va)
@@ -82,12 +112,10 @@ void bt_table_clear_page(uint64_t va)
 
 void bt_table_put(struct bt_block *b)
 {
-	unsigned user = b->mode == BT_USER;
+	bool user = b->mode == BT_USER;
+	unsigned level = *slot(user, b->rip) != empty(user);
 
-	if (*slot(user, b->rip) == empty(user))
-		*slot(user, b->rip) = (uint32_t)(uintptr_t)b->head[0];
-	else
-		*slot(2 + user, b->rip) = (uint32_t)(uintptr_t)b->head[1];
+	table_set(level, user, b->rip, (uint32_t)(uintptr_t)b->head[level]);
 }
 
 static void table_remove(const struct bt_block *b)
@@ -118,8 +146,9 @@ void translate__reset(void)
 	s->n_exits = 2; /* the stubs' */
 	s->cache_at = (uint8_t *)s->cache_first;
 	s->arena_at = BT_ARENA_BASE + sizeof(*s);
-	bt_table_clear(false);
-	bt_table_clear(true);
+	for (unsigned i = 0; i < 4; i++)
+		table_fill(i);
+	written[0].n = written[1].n = 0;
 }
 
 void bt_translate_init(struct bt_vm *vm)
