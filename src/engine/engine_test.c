@@ -561,6 +561,11 @@ static void test_a_clock_goes_on_where_it_was_or_catches_up_with_the_time(void *
 		struct world b;
 
 		world_open_with(&b, &c);
+		if (!catch_up && engine_vm_catch_up(b.vm, &b.e) == -EOPNOTSUPP) {
+			world_close(&b);
+			print_message("this engine's clocks do not catch up\n");
+			skip();
+		}
 		if (!catch_up) {
 			assert_int_equal(engine_vm_catch_up(b.vm, &b.e), -EINVAL); /* nothing was restored */
 			b.e = (struct err){ 0 };

@@ -36,10 +36,10 @@ struct bt_machine {
 	int64_t clock_base; /* CLOCK_MONOTONIC at which the guest's clock was 0, in ns */
 };
 
-struct bt_space {  /* a process that runs guest code */
-	pid_t pid; /* 0: none */
-	int pidfd; /* owned, as the others */
-	int kick;  /* the writing end of its pipe */
+struct bt_space {                /* the processes that run guest code of one processor */
+	pid_t pid;               /* of the first, which the others die with; 0: none */
+	int pidfd;               /* owned, as the others */
+	int kick[BT_SPACES_MAX]; /* the writing ends of their pipes */
 	int sock;
 	bool dead;
 	siginfo_t how;

@@ -10,6 +10,8 @@
  * The space's turn is its thread's number and FUTEX_WAITERS: the form of a robust futex, so that the kernel gives the turn
  * back when the space dies, with FUTEX_OWNER_DIED in it.
  *
+ * A processor has several space processes (space/spaces.h), one of which runs: @runner is its number, @owner its thread's.
+ *
  * A hand-off costs about a microsecond when both run on one core and fifty when they do not: the manager says in @core where it
  * is, and the space goes there too. One that has been running for long without an exit may run anywhere again.
  *
@@ -27,7 +29,14 @@
 
 #include "engine/x86_state.h"
 
-enum { BT_CPUID_MAX = 256, BT_SLOTS_MAX = 64, BT_CPUS_MAX = 32, BT_IO_MAX = 4096, BT_TEXT_MAX = 160 };
+enum {
+	BT_CPUID_MAX = 256,
+	BT_SLOTS_MAX = 64,
+	BT_CPUS_MAX = 32,
+	BT_SPACES_MAX = 8,
+	BT_IO_MAX = 4096,
+	BT_TEXT_MAX = 160
+};
 
 enum bt_turn { BT_TURN_MANAGER, BT_TURN_START /* the space is being made */ };
 enum bt_where { BT_OUTSIDE, BT_IN_GUEST, BT_HALTED };
@@ -98,6 +107,7 @@ struct bt_exchange {
 	uint32_t extint;          /* the line of the pair of 8259 is up */
 	uint32_t ldr, dfr, x2;    /* of the space's APIC: who a logical destination means */
 	uint32_t core;            /* the host's, on which the manager runs */
+	uint32_t runner, owner;   /* of the processes: which runs, from 0; its thread's number */
 	uint32_t halt_exits;      /* there is no interrupt controller: HLT is an exit */
 
 	uint32_t command;
@@ -119,8 +129,8 @@ struct bt_exchange {
 enum bt_fd {
 	BT_FD_EXCHANGE = 3, /* memfd: BT_CPUS_MAX exchanges, each at a multiple of BT_EXCHANGE_STRIDE */
 	BT_FD_SOCKET,       /* SOCK_SEQPACKET: files of memory slots come through it */
-	BT_FD_KICK,         /* this processor's pipe, end to read */
-	BT_FD_COUNT
+	BT_FD_KICK,         /* a pipe for each of the processor's processes, end to read */
+	BT_FD_COUNT = BT_FD_KICK + BT_SPACES_MAX
 };
 /* What a space process ends with that never got as far as giving the turn. */
 enum bt_start { BT_START_NO_MEMORY = 10, BT_START_NO_SIGNALS, BT_START_NO_FILTER, BT_START_BAD_ARGUMENTS };

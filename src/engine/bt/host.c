@@ -44,8 +44,8 @@ static const struct feature {
 	unsigned reg;
 	uint32_t pass, own;
 } feature[] = {
-	/* SSE3 PCLMULQDQ SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND; x2APIC, deadline timer, hypervisor */
-	{ 1, 0, ECX, 0x76d83203 & ~(BIT(21) | BIT(24)), BIT(21) | BIT(24) | BIT(31) },
+	/* SSE3 PCLMULQDQ SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND; PCID, x2APIC, deadline timer, hypervisor */
+	{ 1, 0, ECX, 0x76d83203 & ~(BIT(21) | BIT(24)), BIT(17) | BIT(21) | BIT(24) | BIT(31) },
 	/* FPU VME DE PSE TSC MSR PAE CX8 APIC SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 */
 	{ 1, 0, EDX, 0, 0x078bab7f },
 	{ 6, 0, EAX, 0, BIT(2) }, /* the local timer never stops */

@@ -16,7 +16,7 @@
 #include "engine/bt/bt_internal.h"
 #include "fmt/record.h"
 
-enum { RECORD_IRQCHIP = 1, RECORD_CLOCK = 1 };
+enum { RECORD_IRQCHIP = 1, RECORD_CLOCK = 2 };
 enum { ICR_LOGICAL = 1 << 11, TO_DEST = 0, TO_ALL = 2, TO_OTHERS = 3 };
 #define ALL   0xffffffffU
 #define ALL_8 0xffU
@@ -217,12 +217,14 @@ void bt__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
 	}
 	record_begin(o, "clock", RECORD_CLOCK);
 	record_put_u64(o, (uint64_t)(time_now_ns(CLOCK_MONOTONIC) - vm->clock_base));
+	record_put_u64(o, (uint64_t)time_now_ns(CLOCK_REALTIME));
 	record_end(o);
 }
 
 void bt__vm_restore(struct engine_vm *v, struct record_in *in)
 {
 	struct bt_machine *vm = bt__vm(v);
+	uint16_t version;
 
 	if (!vm->no_irqchip && record_open(in, "irqchip", RECORD_IRQCHIP)) {
 		pthread_mutex_lock(&vm->lock);
@@ -232,8 +234,12 @@ void bt__vm_restore(struct engine_vm *v, struct record_in *in)
 		pthread_mutex_unlock(&vm->lock);
 		record_close(in);
 	}
-	if (!record_open(in, "clock", RECORD_CLOCK))
+	version = record_open(in, "clock", RECORD_CLOCK);
+	if (!version)
 		return;
 	vm->clock_base = time_now_ns(CLOCK_MONOTONIC) - (int64_t)record_get_u64(in);
+	if (version > 1)
+		record_get_u64(
+			in); /* the time of day then: this engine's guests have the TSC for a clock, which nobody moves */
 	record_close(in);
 }

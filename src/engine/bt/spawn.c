@@ -2,7 +2,7 @@
 /*
  * spawn.c - space processes: started and ended
  *
- * The program is inside hull: it is put into a file in memory and executed from there. It gets three descriptors and two
+ * The program is inside hull: it is put into a file in memory and executed from there. It gets its ends of a few pipes and two
  * numbers, no environment, no capabilities, and dies with the thread that made it, or when its pipe has no other end any more.
  *
  * syscalls(cpu): pidfd_send_signal waitid
@@ -108,10 +108,10 @@ static int wait_started(struct bt_space *s, struct bt_exchange *x)
 	return 0;
 }
 
-/* @kick, @sock: the space's ends, borrowed */
-static int start(struct bt_space *s, int exchange_fd, int sock, int kick, unsigned index, uint32_t tsc_khz)
+/* @give: the space's ends of everything, borrowed */
+static int start(struct bt_space *s, const int give[BT_FD_COUNT - BT_FD_EXCHANGE], unsigned index,
+		 uint32_t tsc_khz)
 {
-	const int give[BT_FD_COUNT - BT_FD_EXCHANGE] = { exchange_fd, sock, kick };
 	auto_close int program = program_file();
 	char cpu[16], khz[16];
 	char *const argv[] = { "hull-space", cpu, khz, NULL };
@@ -127,28 +127,44 @@ static int start(struct bt_space *s, int exchange_fd, int sock, int kick, unsign
 	return s->pid < 0 ? s->pid : 0;
 }
 
+/* ends_make() - both sides of what a space is reached through; @ret_give: the exchange and its ends, caller closes all but the first */
+static int ends_make(struct bt_space *s, int exchange_fd, int ret_give[BT_FD_COUNT - BT_FD_EXCHANGE])
+{
+	int pair[2], r = sock_pair(SOCK_SEQPACKET, pair);
+
+	ret_give[0] = exchange_fd;
+	for (int i = 1; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
+		ret_give[i] = -1;
+	if (r < 0)
+		return r;
+	s->sock = pair[0];
+	ret_give[BT_FD_SOCKET - BT_FD_EXCHANGE] = pair[1];
+	for (int i = 0; i < BT_SPACES_MAX && r >= 0; i++) {
+		r = file_pipe(pair);
+		if (r < 0)
+			break;
+		ret_give[BT_FD_KICK - BT_FD_EXCHANGE + i] = pair[0];
+		s->kick[i] = pair[1];
+		r = (int)SYS3(SYS_fcntl, s->kick[i], F_SETFL, O_NONBLOCK);
+	}
+	return r;
+}
+
 int bt__space_start(struct bt_space *s, int exchange_fd, struct bt_exchange *x, unsigned index,
 		    uint32_t tsc_khz, struct err *e)
 {
-	auto_close int theirs = -1, their_kick = -1;
-	int pair[2] = { -1, -1 };
+	int give[BT_FD_COUNT - BT_FD_EXCHANGE], r;
 	char why[128];
-	int r;
 
-	*s = (struct bt_space){ .pidfd = -1, .kick = -1, .sock = -1 };
-	r = sock_pair(SOCK_SEQPACKET, pair);
-	s->sock = pair[0];
-	theirs = pair[1];
-	pair[0] = pair[1] = -1;
-	if (r >= 0)
-		r = file_pipe(pair);
-	their_kick = pair[0];
-	s->kick = pair[1];
-	if (r >= 0)
-		r = (int)SYS3(SYS_fcntl, s->kick, F_SETFL, O_NONBLOCK);
+	*s = (struct bt_space){ .pidfd = -1, .sock = -1 };
+	for (int i = 0; i < BT_SPACES_MAX; i++)
+		s->kick[i] = -1;
+	r = ends_make(s, exchange_fd, give);
 	x->turn = BT_TURN_START;
 	if (r >= 0)
-		r = start(s, exchange_fd, theirs, their_kick, index, tsc_khz);
+		r = start(s, give, index, tsc_khz);
+	for (int i = 1; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
+		fd_close(&give[i]);
 	if (r >= 0)
 		r = wait_started(s, x);
 	if (r >= 0)
@@ -165,12 +181,13 @@ void bt__space_end(struct bt_space *s)
 {
 	siginfo_t info;
 
-	if (s->pid > 0 && (s->dead || pidfd_send(s->pidfd, SIGKILL) >= 0)) /* else it dies with us */
+	for (int i = 0; i < BT_SPACES_MAX; i++) /* which ends them, too */
+		fd_close(&s->kick[i]);
+	fd_close(&s->sock);
+	if (s->pid > 0 && (s->dead || pidfd_send(s->pidfd, SIGKILL) >= 0)) /* else they die with us */
 		pidfd_wait(s->pidfd, &info, WEXITED);
 	s->pid = 0;
 	fd_close(&s->pidfd);
-	fd_close(&s->kick);
-	fd_close(&s->sock);
 }
 
 /* What start.c exits with. */
@@ -191,7 +208,12 @@ void bt__space_died(struct bt_space *s, char *dst, size_t size)
 
 	s->dead = true;
 	s->how = (siginfo_t){ 0 };
-	pidfd_wait(s->pidfd, &s->how, WEXITED | WNOWAIT);
+	pidfd_wait(s->pidfd, &s->how, WEXITED | WNOWAIT | WNOHANG);
+	if (!s->how.si_pid) { /* one of the others did; how, only its parent knows */
+		pidfd_send(s->pidfd, SIGKILL);
+		str_copy(dst, size, "it has lost one of its own");
+		return;
+	}
 	text = s->how.si_code == CLD_EXITED ? exit_text(s->how.si_status) : NULL;
 	if (text)
 		str_copy(dst, size, text);

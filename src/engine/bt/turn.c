@@ -22,7 +22,9 @@ static void wait_while(uint32_t *turn, uint32_t theirs, nsec_t ns)
 
 int bt__turn(struct bt_space *s, struct bt_exchange *x, const uint32_t *kicked)
 {
-	const uint32_t theirs = (uint32_t)s->pid | FUTEX_WAITERS;
+	/* as the space says: one that lies is only noticed later when it dies */
+	const uint32_t theirs =
+		(__atomic_load_n(&x->owner, __ATOMIC_RELAXED) & FUTEX_TID_MASK) | FUTEX_WAITERS;
 	nsec_t end = 0;
 	uint32_t now;
 
@@ -61,7 +63,9 @@ void bt__notify(struct bt_vcpu *c)
 {
 	switch (__atomic_load_n(&c->x->where, __ATOMIC_SEQ_CST)) {
 	case BT_IN_GUEST:
-		SYS3(SYS_write, c->space.kick, "", 1); /* a pipe that is full has enough to say */
+		/* a pipe that is full has enough to say */
+		SYS3(SYS_write,
+		     c->space.kick[__atomic_load_n(&c->x->runner, __ATOMIC_SEQ_CST) % BT_SPACES_MAX], "", 1);
 		break;
 	case BT_HALTED:
 		__atomic_store_n(&c->x->asleep, 0, __ATOMIC_SEQ_CST);

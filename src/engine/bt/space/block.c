@@ -110,10 +110,33 @@ void bt_table_clear_page(uint64_t va)
 			*slot(t, at) = empty(t);
 }
 
+/* age of the cache that the tables of this process are filled from */
+static uint32_t tables_age;
+
+void bt_table_catch_up(void)
+{
+	if (tables_age == translate__store()->age)
+		return;
+	for (unsigned i = 0; i < 4; i++)
+		table_fill(i);
+	written[0].n = written[1].n = 0;
+	tables_age = translate__store()->age;
+}
+
+/* is_held() - does a living block of another address have the place? */
+static bool is_held(bool user, const struct bt_block *b)
+{
+	uint32_t there = *slot(user, b->rip);
+	const struct bt_block *other =
+		there == empty(user) ? NULL : bt_block_at((const void *)(uintptr_t)there);
+
+	return other && !other->dead && other->rip != b->rip;
+}
+
 void bt_table_put(struct bt_block *b)
 {
 	bool user = b->mode == BT_USER;
-	unsigned level = *slot(user, b->rip) != empty(user);
+	unsigned level = is_held(user, b);
 
 	table_set(level, user, b->rip, (uint32_t)(uintptr_t)b->head[level]);
 }
@@ -146,9 +169,8 @@ void translate__reset(void)
 	s->n_exits = 2; /* the stubs' */
 	s->cache_at = (uint8_t *)s->cache_first;
 	s->arena_at = BT_ARENA_BASE + sizeof(*s);
-	for (unsigned i = 0; i < 4; i++)
-		table_fill(i);
-	written[0].n = written[1].n = 0;
+	s->age++;
+	bt_table_catch_up();
 }
 
 void bt_translate_init(struct bt_vm *vm)

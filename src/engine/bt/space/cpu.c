@@ -68,6 +68,7 @@ static void both_reset(struct bt_cpu *c)
 
 void bt_cpu_reset(struct bt_cpu *c, unsigned index)
 {
+	c->home = 1;
 	c->index = index;
 	c->shift_of[0] = 0;
 	c->shift_of[1] = BT_SHIFT;

@@ -120,6 +120,7 @@ struct bt_slot { /* of guest memory; size 0: none */
 
 struct bt_vm { /* the same for all processors */
 	struct bt_slot slot[BT_SLOTS_MAX];
+	uint32_t slots_age; /* another whenever one of them has changed */
 	uint64_t tsc_khz;
 };
 
@@ -174,6 +175,27 @@ struct bt_lapic {
 	uint32_t irr[8], isr[8], tmr[8];
 };
 
+enum { BT_CHANGES_MAX = 1024 };
+
+enum bt_change { BT_CHANGE_PAGE, BT_CHANGE_ALL, BT_CHANGE_CODE };
+
+struct bt_space_change {
+	uint8_t what;  /* enum bt_change */
+	uint8_t space; /* in which it was */
+	uint64_t at;   /* of a page: the guest's address; of code: the physical one */
+};
+
+struct bt_spaces {                  /* what a processor's processes say to each other (spaces.h) */
+	uint32_t go[BT_SPACES_MAX]; /* futexes: 1 is the turn of that process */
+	uint32_t wanted;            /* the one that CR3 asks for */
+	bool flush[BT_SPACES_MAX];  /* its address space is to be flushed before it runs */
+	bool global_users;          /* there has been a global page in the user's half */
+	uint16_t pcid[BT_SPACES_MAX];
+	uint64_t used[BT_SPACES_MAX], clock; /* when it was last chosen; 0: never */
+	uint64_t n_changes;
+	struct bt_space_change change[BT_CHANGES_MAX]; /* the last ones */
+};
+
 enum { BT_MSR_KEPT_MAX = 64, BT_SCRATCH = 8 };
 
 struct bt_cpu {
@@ -187,6 +209,7 @@ struct bt_cpu {
 	uint64_t entry;     /* translated code to enter */
 	uint64_t exit;      /* number of the exit taken */
 	uint64_t attention; /* not 0: do not enter, there is something to look at */
+	uint64_t home;      /* 0: it runs in a process that is not its address space's (spaces.h) */
 	uint64_t host_rsp;
 	uint64_t fs_view, gs_view; /* the host's segment bases while translated code runs */
 	uint64_t scratch[BT_SCRATCH];
@@ -222,6 +245,7 @@ struct bt_cpu {
 	struct x86_cpuid cpuid[BT_CPUID_MAX];
 	unsigned n_cpuid, index;
 
+	struct bt_spaces spaces;
 	struct bt_vm *vm;
 	const struct bt_world *world;
 	struct bt_exchange *exchange; /* NULL in tests */

@@ -24,6 +24,28 @@ static inline long bt_call6(long n, long a, long b, long c, long d, long e, long
 #define BT_CALL_(n, a, b, c, d, e, f, ...)                                                                   \
 	bt_call6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
+/* The guest's vector registers are in the host's, whether its XCR0 shows them or not: FXSAVE and MOVAPS ask only CR4. */
+enum { BT_FPU_PARTS = 7 /* x87, SSE, AVX */ };
+
+static inline uint32_t bt_fpu_parts(void)
+{
+	uint32_t a, d;
+
+	__asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+	return a & BT_FPU_PARTS;
+}
+
+/* @area: as XSAVE wants it, zero or once filled by it */
+static inline void bt_fpu_save(uint8_t *area)
+{
+	__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(bt_fpu_parts()), "d"(0) : "memory");
+}
+
+static inline void bt_fpu_load(const uint8_t *area)
+{
+	__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(bt_fpu_parts()), "d"(0) : "memory");
+}
+
 static inline uint64_t bt_host_tsc(void)
 {
 	uint32_t low, high;

@@ -332,7 +332,7 @@ static int invpcid(struct work *w)
 	if (type == 0)
 		w->c->world->flush(w->c, BT_FLUSH_PAGE, d[1]);
 	else
-		w->c->world->flush(w->c, type == 2 ? BT_FLUSH_ALL : BT_FLUSH_SPACE, 0);
+		w->c->world->flush(w->c, BT_FLUSH_ALL, 0);
 	return BT_OK;
 }
 

@@ -9,6 +9,7 @@
  *
  *	0x000060000000  the program: text, data, stacks                              private to each process
  *	0x000061000000  struct bt_cpu of the processor that runs here                shared by its processes
+ *	0x000061070000  its vector registers while none of its processes runs
  *	0x000061080000  struct bt_vm, the same for all
  *	0x000061100000  exchanges with the manager, of all processors
  *	0x000062000000  tables of indirect targets
@@ -30,6 +31,7 @@
 #define BT_PROGRAM_BASE  0x60000000UL /* also in the Makefile: where the program is linked */
 #define BT_CPU_BASE      0x61000000UL
 #define BT_CPU_SIZE      0x20000UL
+#define BT_FPU_BASE      0x61070000UL
 #define BT_VM_BASE       0x61080000UL /* struct bt_vm */
 #define BT_NATIVE_BASE   0x610c0000UL /* interp_native.c's page */
 #define BT_EXCHANGE_BASE 0x61100000UL

@@ -43,11 +43,19 @@ static void unmap(struct bt_cpu *c, uint64_t host, size_t len)
 	bt_count(c, BT_COUNT_UNMAP);
 }
 
+/* is_local() - a granule of the kernel's half that is not the same in all address spaces */
+static bool is_local(uint8_t granule)
+{
+	return (granule & (OF_KERNEL | NOT_GLOBAL)) == (OF_KERNEL | NOT_GLOBAL);
+}
+
 static void granule_drop(struct bt_cpu *c, struct bt_process *p, uint64_t g)
 {
 	if (!p->granule[g])
 		return;
 	unmap(c, g * GRANULE, GRANULE);
+	if (is_local(p->granule[g]))
+		p->n_local--;
 	p->granule[g] = 0;
 }
 
@@ -179,6 +187,8 @@ static bool claim(struct bt_process *p, uint64_t host, bool user, const struct b
 	}
 	if (!was && !(want & NOT_GLOBAL))
 		p->global[p->n_global++] = (uint32_t)g;
+	if (is_local(was | want) && !is_local(was))
+		p->n_local++;
 	p->granule[g] = was | want;
 	return true;
 }

@@ -22,16 +22,23 @@ struct bt_process {
 	uint8_t *granule; /* flags of each 2 MiB of the host's user half, by number */
 	uint32_t *flushable, *global;
 	uint32_t n_flushable, n_global;
+	uint32_t n_local; /* granules of the kernel's half with pages that are not global */
 	struct bt_view_head *page_views, *chunk_views; /* by guest page, by 2 MiB of guest memory */
 	struct bt_view *view;
 	uint32_t n_views, views_age;
 
 	uint8_t *store_count; /* stores into code, by guest page (code.c) */
 
+	unsigned index;  /* among the processor's */
+	bool must_leave; /* a page was wanted that only the address space's own process may map */
+	uint64_t seen;   /* of the log of changes */
+	uint32_t slots_age;
+	struct bt_slot slot[BT_SLOTS_MAX]; /* as they are mapped here */
+
 	int timer; /* of the kernel */
 	int tid;
-	uint32_t core;     /* of the host, which it stays on; BT_CORES_MAX: any */
-	uint64_t followed; /* host TSC at which it went to the manager's core last */
+	uint32_t core;        /* of the host, which it stays on; BT_CORES_MAX: any */
+	uint64_t followed;    /* host TSC at which it went to the manager's core last */
 	uint64_t timer_armed; /* the deadline it is set to */
 	bool stepping;        /* the host's trap flag is set until an instruction's border is reached */
 };

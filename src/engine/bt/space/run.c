@@ -24,6 +24,7 @@
 #include "engine/bt/space/interp.h"
 #include "engine/bt/space/map.h"
 #include "engine/bt/space/process.h"
+#include "engine/bt/space/spaces.h"
 #include "engine/bt/space/system.h"
 #include "engine/bt/space/translate.h"
 
@@ -73,58 +74,43 @@ static long receive_file(void)
 static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
 {
 	struct bt_slot *s;
-	uint8_t *host = (uint8_t *)BT_RAM_BASE + set->gpa;
-	long fd, r;
+	long fd = -1, r;
 
 	if (set->slot >= BT_SLOTS_MAX)
 		return -EINVAL;
+	if (set->size)
+		fd = receive_file();
+	if (set->size && fd < 0)
+		return fd;
 	s = &c->vm->slot[set->slot];
 	if (s->size) {
-		bt_map_flush(c, BT_FLUSH_ALL, 0);
+		bt_spaces_flush(c, BT_FLUSH_ALL, 0);
 		bt_code_kill(c->vm, s->gpa, s->size);
-		BT_CALL(SYS_munmap, s->host, s->size);
 		BT_CALL(SYS_close, s->fd);
-		*s = (struct bt_slot){ 0 };
 	}
-	if (!set->size)
-		return 0;
-	fd = receive_file();
-	if (fd < 0)
-		return fd;
-	r = -EINVAL;
-	if (set->gpa < BT_RAM_SIZE && set->size <= BT_RAM_SIZE - set->gpa &&
-	    !((set->gpa | set->size | set->offset) & 4095))
-		r = BT_CALL(SYS_mmap, host, set->size, PROT_READ | (set->readonly ? 0 : PROT_WRITE),
-			    MAP_SHARED | MAP_FIXED, fd, set->offset);
-	if (r < 0) {
+	*s = (struct bt_slot){ 0 };
+	c->vm->slots_age++;
+	if (set->gpa >= BT_RAM_SIZE || set->size > BT_RAM_SIZE - set->gpa ||
+	    (set->gpa | set->size | set->offset) & 4095) {
 		BT_CALL(SYS_close, fd);
-		return r;
+		return -EINVAL;
 	}
-	*s = (struct bt_slot){ .gpa = set->gpa,
-			       .size = set->size,
-			       .host = host,
-			       .readonly = set->readonly,
-			       .fd = (int)fd,
-			       .offset = set->offset };
-	return 0;
-}
-
-/* The guest's registers are in the host's, whether its XCR0 shows them or not: FXSAVE and MOVAPS ask only CR4. */
-enum { FPU_PARTS = 7 /* x87, SSE, AVX */ };
-
-static uint32_t fpu_parts(void)
-{
-	uint32_t a, d;
-
-	__asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
-	return a & FPU_PARTS;
+	if (set->size)
+		*s = (struct bt_slot){ .gpa = set->gpa,
+				       .size = set->size,
+				       .host = (uint8_t *)BT_RAM_BASE + set->gpa,
+				       .readonly = set->readonly,
+				       .fd = (int)fd,
+				       .offset = set->offset };
+	r = bt_spaces_slots(c);
+	return r < 0 ? r : 0;
 }
 
 static void fpu_get(struct x86_state *s)
 {
 	/* XSAVE leaves what is in its initial state as it finds it */
 	__builtin_memset(s->xsave, 0, sizeof(s->xsave));
-	__asm__ volatile("xsave64 %0" : "+m"(s->xsave) : "a"(fpu_parts()), "d"(0) : "memory");
+	bt_fpu_save(s->xsave);
 }
 
 /* Spec: Intel SDM volume 1, 13.8: what XRSTOR raises #GP for */
@@ -136,17 +122,12 @@ static bool fpu_is_valid(const struct x86_state *s)
 
 	__builtin_memcpy(&mxcsr, s->xsave + MXCSR_AT, sizeof(mxcsr));
 	__builtin_memcpy(word, s->xsave + HEADER_AT, sizeof(word));
-	if (s->xsave_len < HEADER_AT + HEADER_BYTES || mxcsr >> 16 || word[0] & ~(uint64_t)fpu_parts())
+	if (s->xsave_len < HEADER_AT + HEADER_BYTES || mxcsr >> 16 || word[0] & ~(uint64_t)bt_fpu_parts())
 		return false;
 	for (unsigned i = 1; i < HEADER_BYTES / 8; i++)
 		if (word[i])
 			return false;
 	return true;
-}
-
-static void fpu_set(const struct x86_state *s)
-{
-	__asm__ volatile("xrstor64 %0" ::"m"(s->xsave), "a"(fpu_parts()), "d"(0) : "memory");
 }
 
 /* state_get() - the exchange's place is filled piece by piece: the manager looks only when it has the turn. */
@@ -168,8 +149,8 @@ static long state_set(struct bt_cpu *c)
 	if (r < 0)
 		return r;
 	if (s->xsave_len)
-		fpu_set(s);
-	bt_map_flush(c, BT_FLUSH_ALL, 0);
+		bt_fpu_load(s->xsave);
+	bt_spaces_flush(c, BT_FLUSH_SPACE, c->cr3); /* everything has been flushed: which process it is */
 	c->attention = 1;
 	return 0;
 }
@@ -200,11 +181,11 @@ static void set_affinity(const uint64_t mask[BT_CORES_MAX / 64])
 	BT_CALL(SYS_sched_setaffinity, 0, BT_CORES_MAX / 8, mask);
 }
 
-/* follow() - to the core that the manager runs on. */
-static void follow(uint32_t core)
+void bt_follow(struct bt_cpu *c)
 {
 	struct bt_process *p = bt_process();
 	uint64_t mask[BT_CORES_MAX / 64] = { 0 };
+	uint32_t core = c->exchange->core;
 
 	p->followed = bt_host_tsc();
 	if (core == p->core || core >= BT_CORES_MAX)
@@ -241,7 +222,7 @@ void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 			break;
 		x->result = (int32_t)command(c);
 	}
-	follow(x->core);
+	bt_follow(c);
 	store(&x->where, BT_IN_GUEST);
 }
 
@@ -251,7 +232,7 @@ void bt_kick_drain(void)
 	long n;
 
 	do
-		n = BT_CALL(SYS_read, BT_FD_KICK, buf, sizeof(buf));
+		n = BT_CALL(SYS_read, BT_FD_KICK + bt_process()->index, buf, sizeof(buf));
 	while (n == (long)sizeof(buf));
 	if (n == 0) /* there is no manager any more */
 		BT_CALL(SYS_exit_group, 0);
@@ -416,8 +397,8 @@ static uint8_t world_acknowledge(struct bt_cpu *c)
 const struct bt_world bt_world_space = {
 	.io = world_io,
 	.timer = world_timer,
-	.flush = bt_map_flush,
-	.code_made = bt_map_protect,
+	.flush = bt_spaces_flush,
+	.code_made = bt_spaces_code_made,
 	.code_written = bt_code_store,
 	.ipi = world_ipi,
 	.eoi = world_eoi,
@@ -448,7 +429,6 @@ static void start_up(struct bt_cpu *c)
 
 	if (__atomic_exchange_n(&c->exchange->init, 0, __ATOMIC_SEQ_CST)) {
 		bt_cpu_init(c);
-		bt_map_flush(c, BT_FLUSH_ALL, 0);
 	}
 	sipi = __atomic_exchange_n(&c->exchange->sipi, 0, __ATOMIC_SEQ_CST);
 	if (sipi && (c->run == X86_UNINITIALIZED || c->run == X86_INIT_RECEIVED))
@@ -538,7 +518,9 @@ static bool leave(struct bt_cpu *c, const struct bt_exit *x)
 		bt_count(c, BT_COUNT_LINK);
 		c->rip = x->rip;
 		b = bt_block_get(c, c->rip, x->mode);
-		if (b)
+		if (b && !x->patch) /* from one that is dead, which a table still has */
+			bt_table_put(b);
+		else if (b)
 			bt_link(x, b);
 		return false;
 	case BT_LEAVE_INDIRECT:
@@ -583,6 +565,10 @@ static bool advance(struct bt_cpu *c)
 		step(c);
 		return true;
 	}
+	if (bt_spaces_must_switch(c, mode_of(c))) {
+		bt_spaces_switch(c);
+		return true;
+	}
 	b = bt_block_get(c, c->rip, mode_of(c));
 	if (!b) {
 		took(c, bt_event_fault(c));
@@ -595,7 +581,10 @@ static bool advance(struct bt_cpu *c)
 
 void bt_run(struct bt_cpu *c)
 {
-	bt_give(c, BT_EXIT_DONE);
+	if (bt_process()->index == 0)
+		bt_give(c, BT_EXIT_DONE);
+	else
+		bt_spaces_wait(c);
 	c->attention = 1;
 	for (;;) {
 		if (!look(c))

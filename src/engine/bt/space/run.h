@@ -13,7 +13,8 @@ static inline struct bt_cpu *bt_cpu_here(void)
 	return (struct bt_cpu *)BT_CPU_BASE;
 }
 
-/* bt_run() - serve the manager's commands, run the guest; for ever. */
+/* bt_run() - serve the manager's commands, run the guest; for ever. Those of the processor's processes that are not the first sleep
+ * until they are needed. */
 _Noreturn void bt_run(struct bt_cpu *c);
 
 /* bt_give() - the turn to the manager with the exit that is in the exchange; returns when the guest may run on. */
@@ -25,6 +26,7 @@ _Noreturn void bt_die(struct bt_cpu *c, const char *fmt, ...) __attribute__((for
 /* bt_run_anywhere() - if the manager has not been needed for long: the host may move this process to another core again. */
 void bt_run_anywhere(struct bt_cpu *c);
 
-void bt_kick_drain(void); /* takes what is in the kick's pipe */
+void bt_follow(struct bt_cpu *c); /* to the core that the manager runs on */
+void bt_kick_drain(void);         /* takes what is in the kick's pipe */
 
 #endif

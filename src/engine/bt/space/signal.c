@@ -96,10 +96,17 @@ static bool map_for(struct bt_cpu *c, const ucontext_t *uc, const struct bt_reco
 	c->rflags = rec->mode == BT_KERNEL_AC ? c->rflags | X86_AC :
 		    rec->mode == BT_KERNEL    ? c->rflags & ~(uint64_t)X86_AC :
 						c->rflags;
-	return bt_walk(c, va, write ? BT_WRITE : 0, &page) == BT_OK &&
-	       !(host == va && rec->mode != BT_USER &&
-		 !page.user) && /* a kernel's own page in the user half */
-	       bt_map_page(c, host, va, &page, write) == BT_MAPPED;
+	if (bt_walk(c, va, write ? BT_WRITE : 0, &page) < 0)
+		return false;
+	if (host == va && rec->mode != BT_USER && !page.user) /* a kernel's own page in the user half */
+		return false;
+	if (!c->home && (host == va || !page.global)) {
+		bt_process()->must_leave = true;
+		return false;
+	}
+	if (host == va && page.global)
+		c->spaces.global_users = true;
+	return bt_map_page(c, host, va, &page, write) == BT_MAPPED;
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
@@ -189,9 +196,11 @@ static void on_call(int sig, siginfo_t *info, void *context)
 	struct bt_cpu *c = bt_cpu_here();
 
 	(void)info;
-	bt_count(c, BT_COUNT_SIGNAL);
 	if (sig == SIGIO)
 		bt_kick_drain();
+	if (c->exchange->runner != bt_process()->index) /* too late: whoever runs looks himself */
+		return;
+	bt_count(c, BT_COUNT_SIGNAL);
 	bt_run_anywhere(c);
 	c->quiet = 0;
 	c->attention = 1;

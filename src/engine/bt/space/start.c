@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -64,9 +65,9 @@ static void map_shared(void)
 	const int rw = PROT_READ | PROT_WRITE;
 
 	map_at(BT_CPU_BASE, BT_CPU_SIZE, rw, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	map_at(BT_FPU_BASE, X86_XSAVE_MAX, rw, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	map_at(BT_VM_BASE, (sizeof(struct bt_vm) + 4095) & ~4095UL, rw, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	map_at(BT_EXCHANGE_BASE, BT_CPUS_MAX * BT_EXCHANGE_STRIDE, rw, MAP_SHARED, BT_FD_EXCHANGE, 0);
-	map_at(BT_TABLE_BASE, BT_TABLES_SIZE, rw, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	map_at(BT_CACHE_BASE, BT_CACHE_SIZE, rw | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 	       0);
 	map_at(BT_ARENA_BASE, BT_ARENA_SIZE, rw, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -85,6 +86,8 @@ static void map_private(struct bt_process *p)
 	p->chunk_views = private_at(&at, (BT_RAM_SIZE >> 21) * sizeof(*p->chunk_views));
 	p->view = private_at(&at, BT_VIEWS_MAX * sizeof(*p->view));
 	p->store_count = private_at(&at, BT_RAM_SIZE >> 12);
+	map_at(BT_TABLE_BASE, BT_TABLES_SIZE, PROT_READ | PROT_WRITE,
+	       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	p->n_views = 1;
 	p->views_age = 1;
 	p->core = BT_CORES_MAX;
@@ -115,8 +118,8 @@ static void make_timer(struct bt_process *p)
 	ev._sigev_un._tid = p->tid;
 	owner.pid = p->tid;
 	if (BT_CALL(SYS_timer_create, CLOCK_MONOTONIC, &ev, &p->timer) < 0 ||
-	    BT_CALL(SYS_fcntl, BT_FD_KICK, F_SETOWN_EX, &owner) < 0 ||
-	    BT_CALL(SYS_fcntl, BT_FD_KICK, F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
+	    BT_CALL(SYS_fcntl, BT_FD_KICK + p->index, F_SETOWN_EX, &owner) < 0 ||
+	    BT_CALL(SYS_fcntl, BT_FD_KICK + p->index, F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
 		quit(BT_START_NO_SIGNALS);
 }
 
@@ -162,6 +165,25 @@ static uint64_t number(const char *s)
 	return n;
 }
 
+/* multiply() - the other processes of this processor, each a copy of the first as it is now: all come back from here. */
+static void multiply(struct bt_process *p)
+{
+	long own = BT_CALL(SYS_getpid);
+
+	for (unsigned i = 1; i < BT_SPACES_MAX; i++) {
+		long pid = BT_CALL(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+
+		if (pid < 0)
+			quit(BT_START_NO_MEMORY);
+		if (pid > 0)
+			continue;
+		if (BT_CALL(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0 || BT_CALL(SYS_getppid) != own)
+			quit(BT_START_NO_SIGNALS);
+		p->index = i;
+		return;
+	}
+}
+
 /* go() - on the program's own stack. */
 static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 {
@@ -173,16 +195,19 @@ static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 	map_private(bt_process());
 	if (bt_signals_init(signal_stack, sizeof(signal_stack)) < 0)
 		quit(BT_START_NO_SIGNALS);
-	make_timer(bt_process());
 	vm->tsc_khz = tsc_khz;
 	c->vm = vm;
 	c->world = &bt_world_space;
 	c->exchange = (struct bt_exchange *)(BT_EXCHANGE_BASE + index * BT_EXCHANGE_STRIDE);
-	give_back_at_end(c->exchange);
 	bt_cpu_reset(c, (unsigned)index);
 	bt_interp_init(c, map_at(BT_NATIVE_BASE, BT_NATIVE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	bt_translate_init(vm);
+	multiply(bt_process());
+	make_timer(bt_process());
+	give_back_at_end(c->exchange);
+	if (bt_process()->index == 0)
+		c->exchange->owner = (uint32_t)bt_process()->tid;
 	give_up();
 	bt_run(c);
 }

@@ -244,19 +244,19 @@ static enum verdict ret(struct translation *t, struct bt_record *r)
 
 /* --- what kernels do often ---------------------------------------------------------------------------------------------------------- */
 
-/* waits() - leave at @rip when something waits for interrupts; RCX is saved at scratch 0, and is again afterwards. */
-static void waits(struct translation *t, uint64_t rip)
+/* leave_if_zero() - by an exit of that kind at @rip when the word is 0; RCX is saved at scratch 0, and is again afterwards. */
+static void leave_if_zero(struct translation *t, uint32_t word, enum bt_leave why, uint64_t rip)
 {
 	struct emit *e = &t->e;
 
 	emit_store(e, BT_AT(scratch[0]), X86_RCX);
-	emit_load(e, X86_RCX, BT_AT(quiet));
+	emit_load(e, X86_RCX, word);
 	emit_8(e, 0xe3); /* JRCXZ over the next jump */
 	emit_8(e, 2);
 	emit_8(e, 0xeb);
 	emit_8(e, 8 + 5);
 	emit_load(e, X86_RCX, BT_AT(scratch[0]));
-	hole(t, BT_LEAVE_ATTENTION, rip);
+	hole(t, why, rip);
 	emit_load(e, X86_RCX, BT_AT(scratch[0]));
 }
 
@@ -282,7 +282,7 @@ static enum verdict interrupts(struct translation *t, struct bt_record *r)
 	undo_here(t, r);
 	emit_store_imm(&t->e, BT_AT(if_clear), on ? 0 : (uint32_t)-X86_IF);
 	if (on)
-		waits(t, t->next);
+		leave_if_zero(t, BT_AT(quiet), BT_LEAVE_ATTENTION, t->next);
 	return GO_ON;
 }
 
@@ -337,6 +337,8 @@ static enum verdict access_mode(struct translation *t)
 {
 	if (t->mode == BT_USER)
 		return step(t);
+	if (t->i.class == X86_STAC && t->mode == BT_KERNEL) /* from here on it reaches the user's half */
+		leave_if_zero(t, BT_AT(home), BT_LEAVE_STEP, t->rip);
 	t->mode = t->i.class == X86_STAC ? BT_KERNEL_AC : BT_KERNEL;
 	return GO_ON;
 }

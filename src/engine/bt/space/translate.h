@@ -93,8 +93,10 @@ bool bt_is_entering(const void *pc);
 
 void bt_link(const struct bt_exit *x, struct bt_block *to); /* refuses what must not be linked */
 void bt_table_put(struct bt_block *b);                      /* into the tables of indirect targets */
-void bt_table_clear(bool user);                             /* the user's or the kernel's */
-void bt_table_clear_page(uint64_t va);                      /* all targets on one guest page */
+void bt_table_catch_up(
+	void); /* the tables are each process's own, the cache is not: it may have been dropped meanwhile */
+void bt_table_clear(bool user);        /* the user's or the kernel's */
+void bt_table_clear_page(uint64_t va); /* all targets on one guest page */
 
 void bt_block_kill(struct bt_block *b); /* unlinked, out of tables; whoever runs in it goes on to its end */
 /* bt_code_kill() - every block with a byte in [gpa, gpa + len). Return: how many. */

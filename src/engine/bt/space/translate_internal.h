@@ -28,6 +28,7 @@ struct translate_store {                 /* at BT_ARENA_BASE */
 	uint8_t *cache_at, *cache_first; /* free; the first byte behind the stubs */
 	uint64_t arena_at;
 	uint32_t n_blocks, n_exits;
+	uint32_t age; /* how often all of it has been dropped */
 	const uint8_t *enter, *enter_from, *enter_to, *bail, *leave, *leave_signal, *miss, *second[2];
 	struct bt_block *hash[HASH_BUCKETS];
 	struct bt_block *page[HASH_BUCKETS]; /* lists by page, hashed; a block may be in two */
