@@ -1444,10 +1444,10 @@ def working_on():
             expect("where it was", int(rounds(v)[0]) >= last, True)
             v.stop()
     v = booted("", guest="vmgenid")
-    wait_for("the generation", lambda: "generation" in output(v))
+    wait_for("the generation", lambda: re.search(r"generation \w+\n", output(v)))
     first = output(v).split()[1]
     v = reborn(v)
-    wait_for("it is told", lambda: "same" in output(v) or "another" in output(v))
+    wait_for("it is told", lambda: "same\n" in output(v) or "another\n" in output(v))
     got = output(v).split()
     expect("another generation", (got[:2], got[2] != first, got[3]), (["told,", "now"], True, "another"))
     v.stop()
