@@ -17,8 +17,8 @@ struct plan {
 	enum memory memory;
 	enum stack_use rsp;
 	uint64_t address; /* of a RIP-relative operand */
-	int8_t pointer, select,
-		number; /* scratch registers: address, choice of shift, RSP as the guest has it */
+	/* scratch registers: address, choice of shift, RSP as the guest has it */
+	int8_t pointer, select, number;
 };
 
 enum { FS_PREFIX = 0x64, GS_PREFIX = 0x65 };
@@ -138,7 +138,7 @@ static bool plan_stack(const struct x86_insn *i, enum bt_mode mode)
 	if (i->op_size != 8)
 		return false;
 	switch (i->opcode) {
-	case 0x50 ... 0x5f: return i->opcode_reg != X86_RSP;
+	case 0x50 ... 0x5f: return true;
 	case 0x68:
 	case 0x6a: return true;
 	case 0x8f: return i->is_mem && i->base != X86_RSP && mode == BT_KERNEL;
@@ -164,12 +164,12 @@ static bool plan(const struct x86_insn *i, enum bt_mode mode, uint64_t next, str
 	if (mode == BT_USER)
 		return true;
 	p->rsp = rsp_use(i);
-	if (p->rsp == RSP_BOTH)
-		return rsp_arithmetic(i);
+	if (p->rsp == RSP_BOTH && rsp_arithmetic(i))
+		return true;
 	if (p->rsp == RSP_WRITTEN)
 		return i->op_size >= 4 && (i->class == X86_LEA || i->class == X86_PLAIN) &&
 		       i->form == X86_LEGACY;
-	if (p->rsp == RSP_READ) {
+	if (p->rsp == RSP_READ || p->rsp == RSP_BOTH) {
 		p->number = scratch(i, &taken);
 		return p->number != X86_NONE && i->form == X86_LEGACY && i->op_size >= 4 && i->has_modrm;
 	}
@@ -330,6 +330,31 @@ static void string(struct emit *e, const struct x86_insn *i, const uint8_t *code
 	emit_load(e, 8, BT_AT(scratch[0]));
 }
 
+/* push_pop_rsp() - in kernel mode: what memory has is the number, without the shift. */
+static void push_pop_rsp(struct emit *e, bool pop, const uint8_t *entry, struct bt_record *r)
+{
+	save(e, r, 8, 0);
+	save(e, r, 9, 1);
+	emit_mov_imm(e, 9, pop ? BT_SHIFT : -BT_SHIFT);
+	if (!pop)
+		emit_add(e, 8, X86_RSP, 9, 0);
+	mark_undo(e, entry, r);
+	emit_8(e, 0x41); /* PUSH r8, POP r8 */
+	emit_8(e, pop ? 0x58 : 0x50);
+	if (pop)
+		emit_add(e, X86_RSP, 8, 9, 0);
+	emit_load(e, 8, BT_AT(scratch[0]));
+	emit_load(e, 9, BT_AT(scratch[1]));
+}
+
+/* rsp_set() - from the number, which the instruction has worked on */
+static void rsp_set(struct emit *e, unsigned number)
+{
+	emit_mov(e, X86_RSP, number);
+	emit_mov_imm(e, number, BT_SHIFT);
+	emit_add(e, X86_RSP, X86_RSP, number, 0);
+}
+
 /* leave() - in kernel mode: RBP is not shifted, RSP is. */
 static void leave(struct emit *e, const uint8_t *entry, struct bt_record *r)
 {
@@ -405,6 +430,11 @@ void rewrite(struct emit *e, const struct x86_insn *i, const uint8_t *code, enum
 		leave(e, entry, r);
 		return;
 	}
+	if (i->class == X86_STACK && mode != BT_USER && (i->opcode == 0x54 || i->opcode == 0x5c) &&
+	    i->opcode_reg == X86_RSP) {
+		push_pop_rsp(e, i->opcode == 0x5c, entry, r);
+		return;
+	}
 	if (p.pointer != X86_NONE)
 		save(e, r, (unsigned)p.pointer, 0);
 	if (p.select != X86_NONE)
@@ -434,6 +464,8 @@ void rewrite(struct emit *e, const struct x86_insn *i, const uint8_t *code, enum
 	assemble(e, i, code, &p);
 	if (masked)
 		emit_load(e, X86_RAX, BT_AT(scratch[3]));
+	if (p.number != X86_NONE && p.rsp == RSP_BOTH)
+		rsp_set(e, (unsigned)p.number);
 	if (p.number != X86_NONE)
 		emit_load(e, (unsigned)p.number, BT_AT(scratch[2]));
 	if (p.select != X86_NONE)

@@ -260,25 +260,35 @@ static void leave_if_zero(struct translation *t, uint32_t word, enum bt_leave wh
 	emit_load(e, X86_RCX, BT_AT(scratch[0]));
 }
 
-/* peek() - the opcode byte that follows; 0xf4 (HLT), which is safe, when it cannot be seen. */
-static uint8_t peek(struct translation *t)
+/* shadow_counts() - is what follows STI one of those before which no interrupt may come? */
+static bool shadow_counts(struct translation *t)
 {
-	uint8_t byte;
+	uint8_t code[X86_INSN_MAX];
+	struct x86_insn i;
+	int n = bt_fetch(t->c, t->next, code, X86_INSN_MAX);
 
-	if (((t->next ^ t->b->rip) & -PAGE) || bt_fetch(t->c, t->next, &byte, 1) < 0)
-		return 0xf4;
-	return byte;
+	if (((t->next ^ t->b->rip) & -PAGE) || n < 0 || x86_decode(&i, code, (size_t)n, 64) <= 0 ||
+	    ((t->next + i.len - 1) ^ t->b->rip) & -PAGE)
+		return true;
+	switch (i.class) {
+	case X86_HLT:
+	case X86_SYSEXIT:
+	case X86_SYSRET:
+	case X86_IRET:
+	case X86_STI:
+	case X86_SYSTEM: return true;
+	default: return false;
+	}
 }
 
 static enum verdict interrupts(struct translation *t, struct bt_record *r)
 {
 	bool on = t->i.class == X86_STI;
-	uint8_t next = on ? peek(t) : 0;
 
 	if (t->mode == BT_USER)
 		return step(t);
-	if (on && (next == 0xf4 || next == 0x0f || next == 0x48 || next == 0xcf || next == 0xfb))
-		return step(t); /* HLT, SYSEXIT, SYSRET, IRET: its shadow counts there */
+	if (on && shadow_counts(t))
+		return step(t);
 	undo_here(t, r);
 	emit_store_imm(&t->e, BT_AT(if_clear), on ? 0 : (uint32_t)-X86_IF);
 	if (on)
@@ -343,6 +353,37 @@ static enum verdict access_mode(struct translation *t)
 	return GO_ON;
 }
 
+/* load_word() - MOVZX of the 16 bits at an absolute address */
+static void load_word(struct emit *e, unsigned reg, uint32_t at)
+{
+	if (reg >= 8)
+		emit_8(e, 0x44);
+	emit_8(e, 0x0f);
+	emit_8(e, 0xb7);
+	emit_absolute(e, reg, at);
+}
+
+/* selector() - MOV r, sreg */
+static enum verdict selector(struct translation *t)
+{
+	if (t->i.map != X86_MAP_1 || t->i.opcode != 0x8c || t->i.is_mem || t->i.p66 || t->i.reg > X86_GS ||
+	    t->i.rm == X86_RSP)
+		return step(t);
+	load_word(&t->e, t->i.rm,
+		  BT_AT(seg) + (uint32_t)(t->i.reg * sizeof(struct x86_segment) +
+					  offsetof(struct x86_segment, selector)));
+	return GO_ON;
+}
+
+/* base_read() - RDFSBASE, RDGSBASE */
+static enum verdict base_read(struct translation *t)
+{
+	if (t->i.reg > 1 || t->i.op_size != 8 || t->i.rm == X86_RSP || !(t->c->cr4 & X86_CR4_FSGSBASE))
+		return step(t);
+	emit_load(&t->e, t->i.rm, t->i.reg ? BT_AT(gs_base) : BT_AT(fs_base));
+	return GO_ON;
+}
+
 static enum verdict time_stamp(struct translation *t)
 {
 	if (t->c->tsc_offset || (t->c->cr4 & X86_CR4_TSD) || t->i.opcode != 0x31)
@@ -399,6 +440,8 @@ static enum verdict instruction(struct translation *t, struct bt_record *r)
 	case X86_STAC:
 	case X86_CLAC: return access_mode(t);
 	case X86_RDTSC: return time_stamp(t);
+	case X86_SYSTEM: return selector(t);
+	case X86_FSGSBASE: return base_read(t);
 	default: return step(t);
 	}
 }
