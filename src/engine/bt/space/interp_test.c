@@ -501,6 +501,74 @@ static void test_masked_moves_store_what_the_mask_has(void **state)
 	check_eq("cr2", f->c.cr2, HOLE);
 }
 
+static void test_a_load_under_a_mask_faults_only_for_what_the_mask_has(void **state)
+{
+	static const uint32_t low[4] = { ~0U, ~0U, 0, 0 }, high[4] = { 0, 0, ~0U, 0 };
+	struct fixture *f = *state;
+	uint64_t got[4];
+
+	long_mode(f);
+	ram_put(f, HOLE - 8, 0x2222222211111111, 8);
+	ram_put(f, HOLE + 4096, 0x4444444433333333, 8);
+	f->c.gpr[X86_RDI] = HOLE - 8;
+	gathers(f, CODE("\xc4\x62\x11\x2c\x3f"), low, low, got); /* VMASKMOVPS xmm15, xmm13, [rdi] */
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("what the mask has", got[0], 0x2222222211111111);
+	check_eq("what it has not", got[1], 0);
+	gathers(f, CODE("\xc4\x62\x11\x8c\x3f"), high, low, got); /* VPMASKMOVD */
+	check_eq("exception", vector_of(f), X86_PAGE);
+	check_eq("cr2", f->c.cr2, HOLE);
+	check_eq("left as it was", got[0], 0xaaaaaaaaaaaaaaaa);
+	f->c.gpr[X86_RDI] = HOLE + 4096 - 8;
+	gathers(f, CODE("\xc4\x62\x11\x8c\x3f"), high, low, got);
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("what the mask has", got[1], 0x33333333);
+}
+
+static void test_alignment_is_that_of_the_linear_address(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->c.fs_base = DATA + 8;
+	f->c.gpr[X86_RAX] = 8;
+	runs(f, CODE("\x64\x44\x0f\x28\x20")); /* MOVAPS xmm12, fs:[rax] */
+	f->c.gpr[X86_RAX] = 16;
+	faults(f, CODE("\x64\x44\x0f\x28\x20"), X86_GP, 0);
+	protected_mode(f);
+	f->c.seg[X86_ES].base = 4;
+	f->c.gpr[X86_RAX] = DATA + 12;
+	runs(f, CODE("\x26\x0f\x28\x38"));
+}
+
+static void test_supervisor_state_is_saved_and_restored(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t back;
+
+	long_mode(f);
+	f->c.gpr[X86_RAX] = 3;
+	f->c.gpr[X86_RDI] = DATA;
+	memset(f->ram + DATA, 0, 4096);
+	__asm__ volatile("movq %0, %%xmm12" ::"r"(0x1234567890abcdef));
+	runs(f, CODE("\x48\x0f\xc7\x2f")); /* XSAVES64 [rdi] */
+	check_eq("xmm12", ram_get(f, DATA + 160 + 12 * 16, 8), 0x1234567890abcdef);
+	check_eq("compact", ram_get(f, DATA + 520, 8) >> 63, 1);
+	ram_put(f, DATA + 160 + 12 * 16, 0x77, 8);
+	runs(f, CODE("\x48\x0f\xc7\x1f")); /* XRSTORS64 [rdi] */
+	__asm__ volatile("movq %%xmm12, %0" : "=r"(back));
+	check_eq("xmm12", back, 0x77);
+	f->c.n_cpuid = 1;
+	f->c.cpuid[0] = (struct x86_cpuid){ .leaf = 0xd, .subleaf = 1, .eax = 7 };
+	faults(f, CODE("\x48\x0f\xc7\x2f"), X86_UD, -1);
+	f->c.n_cpuid = 0;
+	fixture_cpl(f, 3, true);
+	code_at = USER_PAGE;
+	f->c.gpr[X86_RSP] = stack_top = USER_STACK;
+	f->c.gpr[X86_RDI] = USER_STACK;
+	faults(f, CODE("\x48\x0f\xc7\x2f"), X86_GP, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -519,6 +587,9 @@ int main(void)
 		TEST(test_bound_and_arpl),
 		TEST(test_gathers_go_on_behind_a_fault),
 		TEST(test_masked_moves_store_what_the_mask_has),
+		TEST(test_a_load_under_a_mask_faults_only_for_what_the_mask_has),
+		TEST(test_alignment_is_that_of_the_linear_address),
+		TEST(test_supervisor_state_is_saved_and_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
