@@ -214,7 +214,9 @@ static void registers(struct bt_cpu *c, const struct head *h)
 		c->gpr[r] = (uint32_t)c->gpr[r];
 	c->fs_base = bt_is_canonical(h->fs_base) ? h->fs_base : CODE;
 	c->gs_base = bt_is_canonical(h->gs_base) ? h->gs_base : CODE;
-	c->dr7 = 0x400;
+	c->dr7 = 0x400 | (h->dr7 & 0x80 ? 0x3d010001U << (h->dr7 & 2) | 4 : 0);
+	c->dr[0] = CODE + h->dr7;
+	c->dr[1] = c->dr[2] = STACK - h->dr7;
 }
 
 /* stay() - rip in the code: elsewhere it begins again. */

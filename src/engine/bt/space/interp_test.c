@@ -324,6 +324,66 @@ static void test_simd_exceptions_are_undefined_where_the_system_takes_none(void 
 	}
 }
 
+static void test_breakpoints_strike_before_instructions_and_behind_data(void **state)
+{
+	static const struct {
+		uint32_t dr7;
+		uint64_t at;
+		const char *code;
+		unsigned len;
+		bool hit;
+	} cases[] = {
+		{ 0x00010001, DATA, CODE("\x89\x07"), true },         /* written, 1 byte: MOV [rdi], eax */
+		{ 0x00010001, DATA + 3, CODE("\x89\x07"), true },     /* its last */
+		{ 0x00010001, DATA + 4, CODE("\x89\x07"), false },    /* the next */
+		{ 0x00050001, DATA + 5, CODE("\x89\x07"), false },    /* 2 bytes, from an even address */
+		{ 0x00090001, DATA + 6, CODE("\x89\x07"), true },     /* 8 bytes */
+		{ 0x00010001, DATA, CODE("\x8b\x07"), false },        /* MOV eax, [rdi] */
+		{ 0x00030001, DATA, CODE("\x8b\x07"), true },         /* touched */
+		{ 0x00030002, DATA, CODE("\x01\x07"), true },         /* by the global bit: ADD [rdi], eax */
+		{ 0x00030004, DATA, CODE("\x8b\x07"), false },        /* another's */
+		{ 0x00010001, DATA, CODE("\xaa"), true },             /* STOSB */
+		{ 0x00030001, DATA, CODE("\x8d\x07"), false },        /* LEA */
+		{ 0x00030001, DATA, CODE("\xf3\x0f\x6f\x3f"), true }, /* MOVDQU xmm7, [rdi] */
+		{ 0x00000001, KERNEL_CODE + 1, CODE("\x8b\x07"), false }, /* inside the instruction */
+	};
+	struct fixture *f = *state;
+
+	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+		long_mode(f);
+		f->c.gpr[X86_RDI] = DATA;
+		f->c.dr[0] = cases[k].at;
+		f->c.dr7 = 0x400 | cases[k].dr7;
+		f->c.dr6 = 0;
+		check_eq("step", steps(f, cases[k].code, cases[k].len), BT_STEP_ON);
+		if ((vector_of(f) == X86_DB) != cases[k].hit || f->c.dr6 != cases[k].hit)
+			fail_msg("case %zu: exception %u, dr6 0x%lx", k, vector_of(f), f->c.dr6);
+		if (cases[k].hit)
+			check_eq("rip pushed", stacked(f, 0), code_at + cases[k].len);
+	}
+	long_mode(f);
+	f->c.dr[3] = KERNEL_CODE;
+	f->c.dr7 = 0x440;
+	f->c.dr6 = 0;
+	faults(f, CODE("\x90"), X86_DB, -1);
+	check_eq("dr6", f->c.dr6, 8);
+	f->c.rflags |= X86_RF;
+	runs(f, CODE("\x90"));
+	check_eq("flags", f->c.rflags, 2);
+	faults(f, CODE("\x90"), X86_DB, -1);
+	ram_put(f, stack_top, KERNEL_CODE, 8); /* IRETQ, with RF: it runs */
+	ram_put(f, stack_top + 8, SEL_CODE64, 8);
+	ram_put(f, stack_top + 16, X86_RF | 2, 8);
+	ram_put(f, stack_top + 24, stack_top, 8);
+	ram_put(f, stack_top + 32, SEL_DATA, 8);
+	f->c.rip = KERNEL_CODE + 0x100;
+	check_eq("step", steps(f, CODE("\x48\xcf")), BT_STEP_ON);
+	check_eq("rip", f->c.rip, KERNEL_CODE);
+	runs(f, CODE("\x90"));
+	f->c.dr7 = 0x400;
+	runs(f, CODE("\x90"));
+}
+
 /* --- what 64-bit code has not ------------------------------------------------------------------------------------------- */
 
 static void test_decimal_adjustments(void **state)
@@ -583,6 +643,7 @@ int main(void)
 		TEST(test_a_repeated_string_traps_at_each_element),
 		TEST(test_tables_are_stored_whole_or_not_at_all),
 		TEST(test_simd_exceptions_are_undefined_where_the_system_takes_none),
+		TEST(test_breakpoints_strike_before_instructions_and_behind_data),
 		TEST(test_decimal_adjustments),
 		TEST(test_bound_and_arpl),
 		TEST(test_gathers_go_on_behind_a_fault),
