@@ -4,6 +4,7 @@
  */
 #include "engine/bt/space/interp_test.h"
 
+#include <cpuid.h>
 #include <pthread.h>
 
 /* --- memory ------------------------------------------------------------------------------------------------------------- */
@@ -45,6 +46,7 @@ static void test_a_plain_store_does_not_read_its_target(void **state)
 	};
 	struct fixture *f = *state;
 
+	NEED_HOST("avx2")
 	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
 		unsigned n = 0;
 
@@ -95,6 +97,7 @@ static void test_a_store_under_a_mask_touches_only_what_the_mask_has(void **stat
 	static const uint32_t mask[4] = { 0x80000000, 0, 0xffffffff, 0 }, data[4] = { 1, 2, 3, 4 };
 	struct fixture *f = *state;
 
+	NEED_HOST("avx2")
 	long_mode(f);
 	memset(f->ram + DATA, 0xaa, 16);
 	f->c.gpr[X86_RDI] = DATA;
@@ -498,6 +501,7 @@ static void test_gathers_go_on_behind_a_fault(void **state)
 	struct fixture *f = *state;
 	uint64_t got[4];
 
+	NEED_HOST("avx2")
 	long_mode(f);
 	f->c.gpr[X86_RDI] = DATA + 0x100;
 	for (unsigned k = 0; k < 64; k++)
@@ -542,6 +546,7 @@ static void test_masked_moves_store_what_the_mask_has(void **state)
 	static const uint64_t data[2] = { 0x0807060504030201, 0x100f0e0d0c0b0a09 };
 	struct fixture *f = *state;
 
+	NEED_HOST("avx2")
 	long_mode(f);
 	f->c.gpr[X86_RDI] = DATA + 1;
 	memset(f->ram + DATA, 0x55, 32);
@@ -567,6 +572,7 @@ static void test_a_load_under_a_mask_faults_only_for_what_the_mask_has(void **st
 	struct fixture *f = *state;
 	uint64_t got[4];
 
+	NEED_HOST("avx2")
 	long_mode(f);
 	ram_put(f, HOLE - 8, 0x2222222211111111, 8);
 	ram_put(f, HOLE + 4096, 0x4444444433333333, 8);
@@ -604,8 +610,13 @@ static void test_alignment_is_that_of_the_linear_address(void **state)
 static void test_supervisor_state_is_saved_and_restored(void **state)
 {
 	struct fixture *f = *state;
+	unsigned eax = 0, ebx, ecx, edx;
 	uint64_t back;
 
+	if (!__get_cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx) || !(eax & 1 << 1)) {
+		print_message("# the host has no XSAVEC\n");
+		skip();
+	}
 	long_mode(f);
 	f->c.gpr[X86_RAX] = 3;
 	f->c.gpr[X86_RDI] = DATA;
