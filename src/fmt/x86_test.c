@@ -156,8 +156,9 @@ static const char *compare(const ZydisDecoder *d, const uint8_t *code, unsigned 
 	if (len != z.length)
 		diff = "length";
 	for (int k = 0; k < z.operand_count; k++) {
-		if (op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && k < z.operand_count_visible && i.is_mem &&
-		    !i.moffs) {
+		bool visible = k < z.operand_count_visible;
+
+		if (visible && op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && i.is_mem && !i.moffs) {
 			if (op[k].mem.base != ZYDIS_REGISTER_RIP && op[k].mem.base != ZYDIS_REGISTER_EIP &&
 			    gpr_of(op[k].mem.base) != i.base)
 				diff = "base";
@@ -171,7 +172,7 @@ static const char *compare(const ZydisDecoder *d, const uint8_t *code, unsigned 
 				diff = compare_memory(&i, &z, &op[k]);
 		}
 		if (op[k].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    !(z.meta.category == ZYDIS_CATEGORY_STRINGOP && k >= z.operand_count_visible)) {
+		    (visible || z.meta.category != ZYDIS_CATEGORY_STRINGOP)) {
 			int b = gpr_of(op[k].mem.base), x = gpr_of(op[k].mem.index);
 
 			z_read |= (b >= 0 ? 1U << b : 0) | (x >= 0 ? 1U << x : 0);

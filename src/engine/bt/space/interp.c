@@ -6,7 +6,7 @@
 #include "engine/bt/space/mmu.h"
 #include "engine/bt/space/segment.h"
 
-enum { DR6_STEP = 1 << 14 };
+enum { DR6_STEP = 1 << 14, DR7_ENABLES = 0xff };
 
 static unsigned bits_of(const struct bt_cpu *c)
 {
@@ -148,13 +148,28 @@ static bool is_stepped(const struct work *w, bool before)
 	return before && !w->quiet;
 }
 
+/* breakpoint() - one for the instruction at rip, unless RF says that it has been told of. */
+static int breakpoint(struct bt_cpu *c)
+{
+	uint64_t va = bt_is_long(c) ? c->rip : (uint32_t)(c->seg[X86_CS].base + c->rip);
+	unsigned hit = c->rflags & X86_RF ? 0 : interp__watched(c, va, 1, INTERP_WATCH_RUN);
+
+	if (!hit)
+		return BT_OK;
+	bt_raise(c, X86_DB);
+	c->fault.dr6 = hit;
+	return BT_FAULT;
+}
+
 enum bt_step bt_interp(struct bt_cpu *c)
 {
 	struct work w = { .c = c };
-	const bool step = c->rflags & X86_TF;
+	const bool step = c->rflags & X86_TF, watched = c->dr7 & DR7_ENABLES;
 	uint64_t rip = c->rip;
-	int r = fetch(&w);
+	int r = watched ? breakpoint(c) : BT_OK;
 
+	if (r == BT_OK)
+		r = fetch(&w);
 	if (r == BT_OK)
 		r = execute(&w);
 	if (r == BT_FAULT) {
@@ -166,12 +181,13 @@ enum bt_step bt_interp(struct bt_cpu *c)
 		return BT_STEP_UNKNOWN;
 	}
 	c->shadow = w.shadow;
-	c->rflags &= ~(uint64_t)X86_RF;
+	if (!(watched && w.i.class == X86_IRET)) /* which may have loaded it for what comes next */
+		c->rflags &= ~(uint64_t)X86_RF;
 	if (r == INTERP_DELIVER)
 		return soft(&w);
 	c->rip = w.next;
-	if (is_stepped(&w, step)) {
-		c->dr6 |= DR6_STEP;
+	if (is_stepped(&w, step) || (w.watched && !w.quiet)) {
+		c->dr6 |= w.watched | (is_stepped(&w, step) ? DR6_STEP : 0);
 		return bt_event_deliver(c, BT_EVENT_FAULT, X86_DB, false, 0);
 	}
 	return r == INTERP_HALT ? BT_STEP_HALT : BT_STEP_ON;

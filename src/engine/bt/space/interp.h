@@ -6,7 +6,7 @@
  * effects; all code outside 64-bit mode runs in it; and when translated code faults for a reason that is not the engine's own, the
  * instruction is carried out again here, which raises the right exception. It decodes afresh each time (fmt/x86.h), reads operands by mmu.h.
  * Vector and x87 instructions are run natively, one at a time, on the guest's own registers, with the memory operand moved
- * to a buffer (interp_vector.c).
+ * to a buffer (interp_native.c).
  */
 #ifndef ENGINE_BT_SPACE_INTERP_H
 #define ENGINE_BT_SPACE_INTERP_H

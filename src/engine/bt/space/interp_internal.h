@@ -12,10 +12,11 @@ struct work {
 	struct bt_cpu *c;
 	struct x86_insn i;
 	uint8_t code[X86_INSN_MAX];
-	uint64_t next;  /* where it goes on; a branch changes it */
-	bool shadow;    /* interrupts wait for one instruction more */
-	bool quiet;     /* and so does the single-step trap */
-	uint8_t vector; /* INTERP_DELIVER: of INT n and the like */
+	uint64_t next;   /* where it goes on; a branch changes it */
+	bool shadow;     /* interrupts wait for one instruction more */
+	bool quiet;      /* and so does the single-step trap */
+	uint8_t watched; /* DR6's bits of the data breakpoints that it touched */
+	uint8_t vector;  /* INTERP_DELIVER: of INT n and the like */
 };
 
 /* interp_operand.c */
@@ -30,6 +31,14 @@ int interp__rm_put(struct work *w, unsigned size, uint64_t value);
 int interp__mem_get(struct work *w, uint64_t plus, void *buf,
 		    unsigned n); /* at the operand's address + @plus */
 int interp__mem_put(struct work *w, uint64_t plus, const void *buf, unsigned n);
+
+enum {
+	INTERP_WATCH_RUN = 1,
+	INTERP_WATCH_WRITE = 2,
+	INTERP_WATCH_TOUCH = 8
+}; /* bit n: what DR7's R/W field has as n */
+/* interp__watched() - DR6's bits of the breakpoints of those kinds that are on for @n bytes at @va. */
+unsigned interp__watched(const struct bt_cpu *c, uint64_t va, unsigned n, unsigned kinds);
 
 int interp__branch(struct work *w, uint64_t target); /* checks it, and goes there */
 int interp__native(struct work *w);                  /* interp_native.c */

@@ -21,6 +21,7 @@
 #include "engine/bt/space/interp_internal.h"
 #include "engine/bt/space/mmu.h"
 #include "engine/bt/space/segment.h"
+#include "engine/bt/space/system.h"
 
 enum { NATIVE_DATA = 4096, SLOT_BYTES = 48, VECTOR_BYTES = 64 };
 
@@ -187,12 +188,24 @@ static void copy_prefix(const struct work *w, struct code *k)
 		p[2] &= 0x7f;
 }
 
+/*
+ * is_supervisor() - XSAVES and XRSTORS, which only kernels may use. There is no state that is only theirs, so XSAVEC and XRSTOR do the same;
+ * the form in memory is compact in both cases.
+ */
+static bool is_supervisor(const struct x86_insn *i)
+{
+	unsigned op = i->modrm >> 3 & 7;
+
+	return i->class == X86_XSAVE && i->map == X86_MAP_0F && i->opcode == 0xc7 && (op == 3 || op == 5);
+}
+
 /* copy() - the instruction into the slot, its memory operand at [@pointer]. */
 static void copy(struct work *w, unsigned pointer)
 {
 	const struct x86_insn *i = &w->i;
 	struct code k = { w->c->native, w->c->native + w->c->native_slot };
 	unsigned tail = i->at_disp ? i->at_disp + i->disp_len : i->at_sib ? i->at_sib + 1U : i->at_modrm + 1U;
+	unsigned modrm = i->modrm & 0x38;
 
 	if (i->form == X86_LEGACY) {
 		prefixes(&k, i);
@@ -203,20 +216,72 @@ static void copy(struct work *w, unsigned pointer)
 			byte(&k, 0xc0 | (i->opcode & 15));
 			tail = i->len;
 		} else {
-			for (unsigned n = i->at_escape + (i->rex != 0); n <= i->at_opcode; n++)
-				byte(&k, i->map == X86_MAP_1 && i->opcode == 0x82 ? 0x80 : w->code[n]);
+			for (unsigned n = i->at_escape + (i->rex != 0); n < i->at_opcode; n++)
+				byte(&k, w->code[n]);
+			byte(&k, i->map == X86_MAP_1 && i->opcode == 0x82 ? 0x80 :
+				 is_supervisor(i) && modrm == 0x18        ? 0xae :
+									    i->opcode);
 		}
+		if (is_supervisor(i)) /* XRSTOR, XSAVEC */
+			modrm = modrm == 0x18 ? 0x28 : 0x20;
 	} else {
 		copy_prefix(w, &k);
 	}
 	if (i->has_modrm) {
-		byte(&k, i->is_mem ? (i->modrm & 0x38) | pointer : i->modrm);
+		byte(&k, i->is_mem ? modrm | pointer : i->modrm);
 	} else {
 		tail = i->at_opcode + 1U;
 	}
 	for (unsigned n = tail; n < i->len; n++)
 		byte(&k, w->code[n]);
 	end(&k, w->c);
+}
+
+/* --- running it ----------------------------------------------------------------------------------------------------------- */
+
+static int native_fault(struct work *w, uint64_t sig)
+{
+	struct bt_cpu *c = w->c;
+
+	switch (sig) {
+	case SIGFPE:
+		if (w->i.class == X86_PLAIN)
+			return bt_raise(c, X86_DE);
+		if (w->i.map == X86_MAP_1)
+			return bt_raise(c, X86_MATH);
+		return bt_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_SIMD : X86_UD);
+	case SIGILL: return bt_raise(c, X86_UD);
+	default: return bt_raise_code(c, X86_GP, 0);
+	}
+}
+
+static void run(struct bt_cpu *c)
+{
+	struct native *d = data_of(c);
+
+	d->flags = (c->rflags & X86_ARITH) | 2;
+	d->failed = 0;
+	((void (*)(void))(uintptr_t)c->native)();
+}
+
+uint8_t *interp__native_buffer(const struct work *w)
+{
+	return data_of(w->c)->buffer;
+}
+
+int interp__native_code(struct work *w, const uint8_t *code, unsigned n)
+{
+	struct native *d = data_of(w->c);
+	struct code k = { w->c->native, w->c->native + w->c->native_slot };
+
+	for (int r = 0; r < X86_GPR_COUNT; r++)
+		d->reg[r] = w->c->gpr[r];
+	d->reg[X86_RDI] = (uint64_t)(uintptr_t)d->buffer;
+	for (unsigned at = 0; at < n; at++)
+		byte(&k, code[at]);
+	end(&k, w->c);
+	run(w->c);
+	return d->failed ? native_fault(w, d->failed) : BT_OK;
 }
 
 /* --- its memory ---------------------------------------------------------------------------------------------------------- */
@@ -286,6 +351,115 @@ static int may_store(struct work *w, uint64_t plus, unsigned n)
 		       bt_walk(w->c, (va + n - 1) & ~4095ULL, BT_WRITE, &page);
 }
 
+/* run_twice() - a store over zeros, then over ones: bytes that come out alike are those it writes. */
+static int run_twice(struct work *w, const struct operand *o, uint8_t first[VECTOR_BYTES])
+{
+	struct native *d = data_of(w->c);
+
+	for (unsigned fill = 0; fill < 2; fill++) {
+		for (unsigned k = 0; k < o->bytes; k++) {
+			first[k] = o->at[k];
+			o->at[k] = fill ? 0xff : 0;
+		}
+		run(w->c);
+		if (d->failed)
+			return native_fault(w, d->failed);
+	}
+	return BT_OK;
+}
+
+/* --- loads under a mask ------------------------------------------------------------------------------------------------------ */
+
+/* is_masked_load() - one that does not fault for elements that its mask has not. */
+static bool is_masked_load(const struct work *w)
+{
+	const struct x86_insn *i = &w->i;
+
+	if (i->class != X86_VECTOR || i->rm_use & X86_WRITTEN)
+		return false;
+	if (i->form == X86_EVEX)
+		return w->code[i->at_escape + 3] & 7;
+	return i->form == X86_VEX && i->map == X86_MAP_0F38 &&
+	       (i->opcode == 0x2c || i->opcode == 0x2d || i->opcode == 0x8c);
+}
+
+/* vex_mask() - VMASKMOV's: the store that goes with the load tells which bytes the mask has. */
+static int vex_mask(struct work *w, const struct operand *o, uint8_t on[VECTOR_BYTES])
+{
+	unsigned pointer = pointer_reg(&w->i);
+	uint8_t *opcode = &w->code[w->i.at_opcode], load = *opcode;
+	uint64_t *reg = &data_of(w->c)->reg[pointer], was = *reg;
+	int r;
+
+	*reg = (uint64_t)(uintptr_t)o->at;
+	*opcode = load + 2;
+	copy(w, pointer);
+	*opcode = load;
+	r = run_twice(w, o, on);
+	*reg = was;
+	for (unsigned k = 0; k < o->bytes; k++)
+		on[k] = on[k] == o->at[k];
+	return r;
+}
+
+/* granule() - bytes of memory for each bit of an AVX-512 mask: by the opcode for comparisons and moves of bytes and words. */
+static unsigned granule(const struct x86_insn *i)
+{
+	bool wide = i->rex & 8;
+
+	if (i->evex_bcst)
+		return 0;
+	if (i->map == X86_MAP_0F && i->opcode == 0x6f && i->pp == 3)
+		return wide ? 2 : 1;
+	if ((i->map == X86_MAP_0F38 && (i->opcode == 0x26 || i->opcode == 0x66)) ||
+	    (i->map == X86_MAP_0F3A && (i->opcode == 0x3e || i->opcode == 0x3f)))
+		return wide ? 2 : 1;
+	if (i->map == X86_MAP_0F && (i->opcode == 0x64 || i->opcode == 0x74))
+		return 1;
+	if (i->map == X86_MAP_0F && (i->opcode == 0x65 || i->opcode == 0x75))
+		return 2;
+	return wide ? 8 : 4;
+}
+
+static int evex_mask(struct work *w, const struct operand *o, uint8_t on[VECTOR_BYTES])
+{
+	const uint8_t kmovq[] = { 0xc4, 0xe1, 0xf8, 0x91,
+				  (uint8_t)((w->code[w->i.at_escape + 3] & 7) << 3 | X86_RDI) };
+	struct native *d = data_of(w->c);
+	unsigned bytes = granule(&w->i);
+	uint64_t mask;
+	int r = interp__native_code(w, kmovq, sizeof(kmovq));
+
+	__builtin_memcpy(&mask, d->buffer, 8);
+	for (int k = 0; k < X86_GPR_COUNT; k++)
+		d->reg[k] = w->c->gpr[k];
+	for (unsigned k = 0; k < o->bytes; k++)
+		on[k] = bytes ? mask >> (k / bytes) & 1 : mask != 0;
+	return r;
+}
+
+/* masked_load() - byte by byte, for some of the whole cannot be had. */
+static int masked_load(struct work *w, const struct operand *o)
+{
+	uint8_t on[VECTOR_BYTES] = { 0 };
+
+	if ((w->i.form == X86_EVEX ? evex_mask(w, o, on) : vex_mask(w, o, on)) < 0)
+		return BT_FAULT;
+	for (unsigned k = 0; k < o->bytes; k++) {
+		o->at[k] = 0;
+		if (on[k] && interp__mem_get(w, k, o->at + k, 1) < 0)
+			return BT_FAULT;
+	}
+	return BT_OK;
+}
+
+static uint64_t segment_base(const struct work *w)
+{
+	enum x86_seg s = interp__segment(w);
+
+	return bt_is_long(w->c) && s < X86_FS ? 0 : bt_seg_base(w->c, s);
+}
+
 static int operand_load(struct work *w, struct operand *o)
 {
 	struct native *d = data_of(w->c);
@@ -310,14 +484,12 @@ static int operand_load(struct work *w, struct operand *o)
 		if (o->direct)
 			return BT_OK;
 	}
-	o->at = d->buffer +
-		((interp__offset(w) + o->plus + bt_seg_base(w->c, interp__segment(w)) * !bt_is_long(w->c)) &
-		 63);
+	o->at = d->buffer + ((interp__offset(w) + o->plus + segment_base(w)) & 63);
 	if (i->rm_use & X86_WRITTEN && !writes_part(i) && may_store(w, o->plus, o->bytes) < 0)
 		return BT_FAULT;
 	for (unsigned at = 0; reads(i) && at < o->bytes; at += 64)
 		if (interp__mem_get(w, o->plus + at, o->at + at, o->bytes - at < 64 ? o->bytes - at : 64) < 0)
-			return BT_FAULT;
+			return is_masked_load(w) ? masked_load(w, o) : BT_FAULT;
 	return BT_OK;
 }
 
@@ -331,7 +503,7 @@ static int operand_store(struct work *w, const struct operand *o)
 	return BT_OK;
 }
 
-/* --- running it ----------------------------------------------------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------------------------------------------------------ */
 
 /* interp__may_vector() - vector instructions want the unit to be there and on. */
 int interp__may_vector(struct work *w)
@@ -353,66 +525,14 @@ int interp__may_vector(struct work *w)
 	return BT_OK;
 }
 
-static int native_fault(struct work *w, uint64_t sig)
-{
-	struct bt_cpu *c = w->c;
-
-	switch (sig) {
-	case SIGFPE:
-		if (w->i.class == X86_PLAIN)
-			return bt_raise(c, X86_DE);
-		if (w->i.map == X86_MAP_1)
-			return bt_raise(c, X86_MATH);
-		return bt_raise(c, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_SIMD : X86_UD);
-	case SIGILL: return bt_raise(c, X86_UD);
-	default: return bt_raise_code(c, X86_GP, 0);
-	}
-}
-
-static void run(struct bt_cpu *c)
-{
-	struct native *d = data_of(c);
-
-	d->flags = (c->rflags & X86_ARITH) | 2;
-	d->failed = 0;
-	((void (*)(void))(uintptr_t)c->native)();
-}
-
-uint8_t *interp__native_buffer(const struct work *w)
-{
-	return data_of(w->c)->buffer;
-}
-
-int interp__native_code(struct work *w, const uint8_t *code, unsigned n)
-{
-	struct native *d = data_of(w->c);
-	struct code k = { w->c->native, w->c->native + w->c->native_slot };
-
-	for (int r = 0; r < X86_GPR_COUNT; r++)
-		d->reg[r] = w->c->gpr[r];
-	d->reg[X86_RDI] = (uint64_t)(uintptr_t)d->buffer;
-	for (unsigned at = 0; at < n; at++)
-		byte(&k, code[at]);
-	end(&k, w->c);
-	run(w->c);
-	return d->failed ? native_fault(w, d->failed) : BT_OK;
-}
-
-/* run_part() - a store over zeros, then over ones: bytes that come out alike are those it writes. */
+/* run_part() - a store that may leave bytes alone. */
 static int run_part(struct work *w, const struct operand *o)
 {
-	struct native *d = data_of(w->c);
-	uint8_t *first = d->buffer + 2 * VECTOR_BYTES;
+	uint8_t first[VECTOR_BYTES];
 	unsigned from, to;
 
-	for (unsigned fill = 0; fill < 2; fill++) {
-		if (fill)
-			__builtin_memcpy(first, o->at, o->bytes);
-		__builtin_memset(o->at, fill ? 0xff : 0, o->bytes);
-		run(w->c);
-		if (d->failed)
-			return native_fault(w, d->failed);
-	}
+	if (run_twice(w, o, first) < 0)
+		return BT_FAULT;
 	for (unsigned pass = 0; pass < 2; pass++) /* all that can fault, then all stores */
 		for (from = 0; from < o->bytes; from = to) {
 			bool written = first[from] == o->at[from];
@@ -442,6 +562,10 @@ int interp__native(struct work *w)
 		return interp__gather(w);
 	if (interp__may_vector(w) < 0)
 		return BT_FAULT;
+	if (is_supervisor(i) && !bt_has(c, 0xd, 1, 0, 3))
+		return bt_raise(c, X86_UD);
+	if (is_supervisor(i) && bt_cpl(c))
+		return bt_raise_code(c, X86_GP, 0);
 	for (int r = 0; r < X86_GPR_COUNT; r++)
 		d->reg[r] = c->gpr[r];
 	if (i->is_mem && operand_load(w, &o) < 0)

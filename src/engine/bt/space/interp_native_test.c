@@ -357,6 +357,7 @@ static void test_vex_in_32_bit_code_has_32_bits_and_in_real_mode_is_undefined(vo
 	uint32_t got[4];
 	struct fixture *f = *state;
 
+	NEED_HOST("bmi")
 	protected_mode(f);
 	f->c.gpr[X86_RAX] = 0x0f0f0f0f;
 	f->c.gpr[X86_RCX] = 0x12345678;

@@ -54,6 +54,29 @@ enum x86_seg interp__segment(const struct work *w)
 	return x86_is_stack(&w->i) ? X86_SS : X86_DS;
 }
 
+unsigned interp__watched(const struct bt_cpu *c, uint64_t va, unsigned n, unsigned kinds)
+{
+	static const uint8_t bytes[] = { 1, 2, 8, 4 };
+	unsigned hit = 0;
+
+	for (unsigned k = 0; k < 4; k++) {
+		unsigned how = (unsigned)(c->dr7 >> (16 + 4 * k)) & 15;
+		uint64_t len = bytes[how >> 2], at = c->dr[k] & ~(len - 1);
+
+		if (c->dr7 >> (2 * k) & 3 && kinds >> (how & 3) & 1 && at < va + n && va < at + len)
+			hit |= 1U << k;
+	}
+	return hit;
+}
+
+/* watch() - what it is about to touch */
+static void watch(struct work *w, uint64_t va, unsigned n, bool write)
+{
+	if (w->c->dr7 & 0xff)
+		w->watched |= (uint8_t)interp__watched(w->c, va, n,
+						       INTERP_WATCH_TOUCH | (write ? INTERP_WATCH_WRITE : 0));
+}
+
 int interp__linear(struct work *w, enum x86_seg s, uint64_t offset, unsigned n, bool write, uint64_t *ret_va)
 {
 	struct bt_cpu *c = w->c;
@@ -64,6 +87,7 @@ int interp__linear(struct work *w, enum x86_seg s, uint64_t offset, unsigned n, 
 		*ret_va = offset + (s == X86_FS || s == X86_GS ? bt_seg_base(c, s) : 0);
 		if (!bt_is_canonical(*ret_va) || !bt_is_canonical(*ret_va + n - 1))
 			return bt_raise_code(c, vector, 0);
+		watch(w, *ret_va, n, write);
 		return BT_OK;
 	}
 	if (bt_in_protected(c)) {
@@ -76,6 +100,7 @@ int interp__linear(struct work *w, enum x86_seg s, uint64_t offset, unsigned n, 
 	if (!bt_seg_fits(seg, offset, n))
 		return bt_raise_code(c, vector, 0);
 	*ret_va = (bt_seg_base(c, s) + offset) & UINT32_MAX;
+	watch(w, *ret_va, n, write);
 	return BT_OK;
 }
 

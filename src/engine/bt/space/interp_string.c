@@ -96,11 +96,13 @@ static int element(struct work *w)
 static int repeat(struct work *w, int (*one)(struct work *w))
 {
 	bool compares = (w->i.opcode & 0xf6) == 0xa6;
-	unsigned size = w->i.addr_size, portion = w->c->rflags & X86_TF ? 1 : PORTION;
+	unsigned size = w->i.addr_size, portion = PORTION;
 	uint64_t count;
 
 	if (!w->i.rep)
 		return one(w);
+	if (w->c->rflags & X86_TF || w->c->dr7 & 0xff) /* traps come after each element */
+		portion = 1;
 	for (unsigned n = 0; n < portion; n++) {
 		count = interp__reg(w, X86_RCX, size);
 		if (!count)

@@ -4,6 +4,7 @@
  */
 #include "engine/bt/space/interp_test.h"
 
+#include <cpuid.h>
 #include <pthread.h>
 
 /* --- memory ------------------------------------------------------------------------------------------------------------- */
@@ -45,6 +46,7 @@ static void test_a_plain_store_does_not_read_its_target(void **state)
 	};
 	struct fixture *f = *state;
 
+	NEED_HOST("avx2")
 	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
 		unsigned n = 0;
 
@@ -95,6 +97,7 @@ static void test_a_store_under_a_mask_touches_only_what_the_mask_has(void **stat
 	static const uint32_t mask[4] = { 0x80000000, 0, 0xffffffff, 0 }, data[4] = { 1, 2, 3, 4 };
 	struct fixture *f = *state;
 
+	NEED_HOST("avx2")
 	long_mode(f);
 	memset(f->ram + DATA, 0xaa, 16);
 	f->c.gpr[X86_RDI] = DATA;
@@ -324,6 +327,66 @@ static void test_simd_exceptions_are_undefined_where_the_system_takes_none(void 
 	}
 }
 
+static void test_breakpoints_strike_before_instructions_and_behind_data(void **state)
+{
+	static const struct {
+		uint32_t dr7;
+		uint64_t at;
+		const char *code;
+		unsigned len;
+		bool hit;
+	} cases[] = {
+		{ 0x00010001, DATA, CODE("\x89\x07"), true },         /* written, 1 byte: MOV [rdi], eax */
+		{ 0x00010001, DATA + 3, CODE("\x89\x07"), true },     /* its last */
+		{ 0x00010001, DATA + 4, CODE("\x89\x07"), false },    /* the next */
+		{ 0x00050001, DATA + 5, CODE("\x89\x07"), false },    /* 2 bytes, from an even address */
+		{ 0x00090001, DATA + 6, CODE("\x89\x07"), true },     /* 8 bytes */
+		{ 0x00010001, DATA, CODE("\x8b\x07"), false },        /* MOV eax, [rdi] */
+		{ 0x00030001, DATA, CODE("\x8b\x07"), true },         /* touched */
+		{ 0x00030002, DATA, CODE("\x01\x07"), true },         /* by the global bit: ADD [rdi], eax */
+		{ 0x00030004, DATA, CODE("\x8b\x07"), false },        /* another's */
+		{ 0x00010001, DATA, CODE("\xaa"), true },             /* STOSB */
+		{ 0x00030001, DATA, CODE("\x8d\x07"), false },        /* LEA */
+		{ 0x00030001, DATA, CODE("\xf3\x0f\x6f\x3f"), true }, /* MOVDQU xmm7, [rdi] */
+		{ 0x00000001, KERNEL_CODE + 1, CODE("\x8b\x07"), false }, /* inside the instruction */
+	};
+	struct fixture *f = *state;
+
+	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+		long_mode(f);
+		f->c.gpr[X86_RDI] = DATA;
+		f->c.dr[0] = cases[k].at;
+		f->c.dr7 = 0x400 | cases[k].dr7;
+		f->c.dr6 = 0;
+		check_eq("step", steps(f, cases[k].code, cases[k].len), BT_STEP_ON);
+		if ((vector_of(f) == X86_DB) != cases[k].hit || f->c.dr6 != cases[k].hit)
+			fail_msg("case %zu: exception %u, dr6 0x%lx", k, vector_of(f), f->c.dr6);
+		if (cases[k].hit)
+			check_eq("rip pushed", stacked(f, 0), code_at + cases[k].len);
+	}
+	long_mode(f);
+	f->c.dr[3] = KERNEL_CODE;
+	f->c.dr7 = 0x440;
+	f->c.dr6 = 0;
+	faults(f, CODE("\x90"), X86_DB, -1);
+	check_eq("dr6", f->c.dr6, 8);
+	f->c.rflags |= X86_RF;
+	runs(f, CODE("\x90"));
+	check_eq("flags", f->c.rflags, 2);
+	faults(f, CODE("\x90"), X86_DB, -1);
+	ram_put(f, stack_top, KERNEL_CODE, 8); /* IRETQ, with RF: it runs */
+	ram_put(f, stack_top + 8, SEL_CODE64, 8);
+	ram_put(f, stack_top + 16, X86_RF | 2, 8);
+	ram_put(f, stack_top + 24, stack_top, 8);
+	ram_put(f, stack_top + 32, SEL_DATA, 8);
+	f->c.rip = KERNEL_CODE + 0x100;
+	check_eq("step", steps(f, CODE("\x48\xcf")), BT_STEP_ON);
+	check_eq("rip", f->c.rip, KERNEL_CODE);
+	runs(f, CODE("\x90"));
+	f->c.dr7 = 0x400;
+	runs(f, CODE("\x90"));
+}
+
 /* --- what 64-bit code has not ------------------------------------------------------------------------------------------- */
 
 static void test_decimal_adjustments(void **state)
@@ -438,6 +501,7 @@ static void test_gathers_go_on_behind_a_fault(void **state)
 	struct fixture *f = *state;
 	uint64_t got[4];
 
+	NEED_HOST("avx2")
 	long_mode(f);
 	f->c.gpr[X86_RDI] = DATA + 0x100;
 	for (unsigned k = 0; k < 64; k++)
@@ -482,6 +546,7 @@ static void test_masked_moves_store_what_the_mask_has(void **state)
 	static const uint64_t data[2] = { 0x0807060504030201, 0x100f0e0d0c0b0a09 };
 	struct fixture *f = *state;
 
+	NEED_HOST("avx2")
 	long_mode(f);
 	f->c.gpr[X86_RDI] = DATA + 1;
 	memset(f->ram + DATA, 0x55, 32);
@@ -501,6 +566,80 @@ static void test_masked_moves_store_what_the_mask_has(void **state)
 	check_eq("cr2", f->c.cr2, HOLE);
 }
 
+static void test_a_load_under_a_mask_faults_only_for_what_the_mask_has(void **state)
+{
+	static const uint32_t low[4] = { ~0U, ~0U, 0, 0 }, high[4] = { 0, 0, ~0U, 0 };
+	struct fixture *f = *state;
+	uint64_t got[4];
+
+	NEED_HOST("avx2")
+	long_mode(f);
+	ram_put(f, HOLE - 8, 0x2222222211111111, 8);
+	ram_put(f, HOLE + 4096, 0x4444444433333333, 8);
+	f->c.gpr[X86_RDI] = HOLE - 8;
+	gathers(f, CODE("\xc4\x62\x11\x2c\x3f"), low, low, got); /* VMASKMOVPS xmm15, xmm13, [rdi] */
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("what the mask has", got[0], 0x2222222211111111);
+	check_eq("what it has not", got[1], 0);
+	gathers(f, CODE("\xc4\x62\x11\x8c\x3f"), high, low, got); /* VPMASKMOVD */
+	check_eq("exception", vector_of(f), X86_PAGE);
+	check_eq("cr2", f->c.cr2, HOLE);
+	check_eq("left as it was", got[0], 0xaaaaaaaaaaaaaaaa);
+	f->c.gpr[X86_RDI] = HOLE + 4096 - 8;
+	gathers(f, CODE("\xc4\x62\x11\x8c\x3f"), high, low, got);
+	check_eq("exception", vector_of(f), NO_VECTOR);
+	check_eq("what the mask has", got[1], 0x33333333);
+}
+
+static void test_alignment_is_that_of_the_linear_address(void **state)
+{
+	struct fixture *f = *state;
+
+	long_mode(f);
+	f->c.fs_base = DATA + 8;
+	f->c.gpr[X86_RAX] = 8;
+	runs(f, CODE("\x64\x44\x0f\x28\x20")); /* MOVAPS xmm12, fs:[rax] */
+	f->c.gpr[X86_RAX] = 16;
+	faults(f, CODE("\x64\x44\x0f\x28\x20"), X86_GP, 0);
+	protected_mode(f);
+	f->c.seg[X86_ES].base = 4;
+	f->c.gpr[X86_RAX] = DATA + 12;
+	runs(f, CODE("\x26\x0f\x28\x38"));
+}
+
+static void test_supervisor_state_is_saved_and_restored(void **state)
+{
+	struct fixture *f = *state;
+	unsigned eax = 0, ebx, ecx, edx;
+	uint64_t back;
+
+	if (!__get_cpuid_count(0xd, 1, &eax, &ebx, &ecx, &edx) || !(eax & 1 << 1)) {
+		print_message("# the host has no XSAVEC\n");
+		skip();
+	}
+	long_mode(f);
+	f->c.gpr[X86_RAX] = 3;
+	f->c.gpr[X86_RDI] = DATA;
+	memset(f->ram + DATA, 0, 4096);
+	__asm__ volatile("movq %0, %%xmm12" ::"r"(0x1234567890abcdef));
+	runs(f, CODE("\x48\x0f\xc7\x2f")); /* XSAVES64 [rdi] */
+	check_eq("xmm12", ram_get(f, DATA + 160 + 12 * 16, 8), 0x1234567890abcdef);
+	check_eq("compact", ram_get(f, DATA + 520, 8) >> 63, 1);
+	ram_put(f, DATA + 160 + 12 * 16, 0x77, 8);
+	runs(f, CODE("\x48\x0f\xc7\x1f")); /* XRSTORS64 [rdi] */
+	__asm__ volatile("movq %%xmm12, %0" : "=r"(back));
+	check_eq("xmm12", back, 0x77);
+	f->c.n_cpuid = 1;
+	f->c.cpuid[0] = (struct x86_cpuid){ .leaf = 0xd, .subleaf = 1, .eax = 7 };
+	faults(f, CODE("\x48\x0f\xc7\x2f"), X86_UD, -1);
+	f->c.n_cpuid = 0;
+	fixture_cpl(f, 3, true);
+	code_at = USER_PAGE;
+	f->c.gpr[X86_RSP] = stack_top = USER_STACK;
+	f->c.gpr[X86_RDI] = USER_STACK;
+	faults(f, CODE("\x48\x0f\xc7\x2f"), X86_GP, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,10 +654,14 @@ int main(void)
 		TEST(test_a_repeated_string_traps_at_each_element),
 		TEST(test_tables_are_stored_whole_or_not_at_all),
 		TEST(test_simd_exceptions_are_undefined_where_the_system_takes_none),
+		TEST(test_breakpoints_strike_before_instructions_and_behind_data),
 		TEST(test_decimal_adjustments),
 		TEST(test_bound_and_arpl),
 		TEST(test_gathers_go_on_behind_a_fault),
 		TEST(test_masked_moves_store_what_the_mask_has),
+		TEST(test_a_load_under_a_mask_faults_only_for_what_the_mask_has),
+		TEST(test_alignment_is_that_of_the_linear_address),
+		TEST(test_supervisor_state_is_saved_and_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,6 +208,12 @@ static inline void faults(struct fixture *f, const char *code, size_t len, unsig
 	raises(f, code, len, vector, want_code, code_at);
 }
 
+#define NEED_HOST(feature)                                                                                   \
+	if (!__builtin_cpu_supports(feature)) {                                                              \
+		print_message("# the host has no " feature "\n");                                            \
+		skip();                                                                                      \
+	}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 #endif
