@@ -508,8 +508,18 @@ static void step(struct bt_cpu *c)
 	took(c, bt_interp(c));
 }
 
-/* leave() - what translated code left for. Return: whether look() is due. */
-static bool leave(struct bt_cpu *c, const struct bt_exit *x)
+/* next() - the block to go on in without another look; NULL: why it cannot be fetched is an exception */
+static struct bt_block *next(struct bt_cpu *c, enum bt_mode mode)
+{
+	struct bt_block *b = bt_block_get(c, c->rip, mode);
+
+	if (!b)
+		took(c, bt_event_fault(c));
+	return b;
+}
+
+/* leave() - what translated code left for. Return: the block to go on in; NULL: look() is due. */
+static struct bt_block *leave(struct bt_cpu *c, const struct bt_exit *x)
 {
 	struct bt_block *b;
 
@@ -517,66 +527,60 @@ static bool leave(struct bt_cpu *c, const struct bt_exit *x)
 	case BT_LEAVE_LINK:
 		bt_count(c, BT_COUNT_LINK);
 		c->rip = x->rip;
-		b = bt_block_get(c, c->rip, x->mode);
+		b = next(c, x->mode);
 		if (b && !x->patch) /* from one that is dead, which a table still has */
-			bt_table_put(b);
+			bt_table_put_over(b);
 		else if (b)
 			bt_link(x, b);
-		return false;
+		return b;
 	case BT_LEAVE_INDIRECT:
 		bt_count(c, BT_COUNT_INDIRECT);
-		b = bt_block_get(c, c->rip, mode_of(c));
+		b = next(c, mode_of(c));
 		if (b)
 			bt_table_put(b);
-		return false;
+		return b;
 	case BT_LEAVE_SYSCALL:
 		bt_count(c, BT_COUNT_SYSCALL);
 		c->rip = x->rip;
 		if (bt_syscall(c) == BT_OK)
-			return false;
+			return next(c, mode_of(c));
 		c->rip -= 2;
 		took(c, bt_event_fault(c));
-		return true;
+		return NULL;
 	case BT_LEAVE_SYSRET:
 	case BT_LEAVE_IRET:
 		c->rip = x->rip;
 		bt_count(c, BT_COUNT_IRET);
 		took(c, bt_interp(c));
-		return true;
+		return NULL;
 	case BT_LEAVE_STEP:
 		c->rip = x->rip;
 		step(c);
-		return true;
-	case BT_LEAVE_ATTENTION: c->rip = x->rip; return true;
+		return NULL;
+	case BT_LEAVE_ATTENTION: c->rip = x->rip; return NULL;
 	case BT_LEAVE_SIGNAL:
 		if (c->left_step)
 			step(c);
-		return true;
+		return NULL;
 	default: bt_die(c, "exit %u of translated code", (unsigned)x->why);
 	}
 }
 
-/* advance() - Return: whether look() is due. */
-static bool advance(struct bt_cpu *c)
+/* advance() - until look() is due. */
+static void advance(struct bt_cpu *c)
 {
-	struct bt_block *b;
+	struct bt_block *b = NULL;
 
 	if (!can_translate(c)) {
 		step(c);
-		return true;
+		return;
 	}
 	if (bt_spaces_must_switch(c, mode_of(c))) {
 		bt_spaces_switch(c);
-		return true;
+		return;
 	}
-	b = bt_block_get(c, c->rip, mode_of(c));
-	if (!b) {
-		took(c, bt_event_fault(c));
-		return true;
-	}
-	bt_count(c, BT_COUNT_ENTER);
-	c->left_mode = b->mode;
-	return leave(c, bt_enter(c, b));
+	for (b = next(c, mode_of(c)); b; b = leave(c, bt_enter(c, b)))
+		bt_count(c, BT_COUNT_ENTER);
 }
 
 void bt_run(struct bt_cpu *c)
@@ -587,9 +591,7 @@ void bt_run(struct bt_cpu *c)
 		bt_spaces_wait(c);
 	c->attention = 1;
 	for (;;) {
-		if (!look(c))
-			continue;
-		while (!advance(c) && !c->attention)
-			;
+		if (look(c))
+			advance(c);
 	}
 }
