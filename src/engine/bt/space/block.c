@@ -139,11 +139,28 @@ static void table_set(struct bt_block *b, unsigned level)
 		written[user].at[written[user].n++] = s;
 }
 
-void bt_table_put(struct bt_block *b)
+static void table_add(struct bt_block *b)
 {
 	bool user = b->mode == BT_USER;
 
 	table_set(b, *slot(user, b->rip) != empty(user));
+}
+
+/*
+ * bt_table_put() - the first target on a page brings all that are known there: a program that is started once more, or whose page
+ * was invalidated, does not miss them one by one.
+ */
+void bt_table_put(struct bt_block *b)
+{
+	unsigned h = page_hash(b->rip), bucket = hash_of(b->gpa / PAGE);
+
+	if (!(written[b->mode == BT_USER].pages[h >> 6] >> (h & 63) & 1))
+		for (struct bt_block *o = translate__store()->page[bucket]; o;
+		     o = o->page_next[hash_of(o->gpa / PAGE) != bucket])
+			if (!o->dead && o != b && o->mode == b->mode && !((o->gpa ^ b->gpa) & -PAGE) &&
+			    !((o->rip ^ b->rip) & -PAGE))
+				table_add(o);
+	table_add(b);
 }
 
 void bt_table_put_over(struct bt_block *b)
