@@ -4,8 +4,10 @@
 #define ENGINE_BT_INTERNAL_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
+#include "base/time.h"
 #include "engine/bt/exchange.h"
 #include "engine/engine.h"
 #include "engine/ioapic.h"
@@ -57,6 +59,12 @@ struct bt_vcpu {
 	bool answer;         /* @data is the answer to the last exit */
 	uint8_t data[8];
 	uint64_t exits[ENGINE_EXIT_COUNT];
+
+	/* where its thread runs: on one core, so that its space finds it there */
+	bool placed;
+	cpu_set_t allowed; /* to the thread, by whoever made it */
+	int core;          /* -1: any */
+	nsec_t loosened;
 };
 
 static inline struct bt_machine *bt__vm(struct engine_vm *vm)

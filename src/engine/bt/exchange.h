@@ -34,6 +34,7 @@ enum {
 	BT_SLOTS_MAX = 64,
 	BT_CPUS_MAX = 32,
 	BT_SPACES_MAX = 8,
+	BT_CORES_MAX = 1024,
 	BT_IO_MAX = 4096,
 	BT_TEXT_MAX = 160
 };
@@ -103,12 +104,13 @@ struct bt_exchange {
 	uint32_t kick;
 	uint32_t asleep; /* futex: 1 while halted; whoever wakes stores 0 */
 	uint32_t posted[8], posted_level[8];
-	uint32_t nmi, init, sipi; /* sipi: 0x100 | vector */
-	uint32_t extint;          /* the line of the pair of 8259 is up */
-	uint32_t ldr, dfr, x2;    /* of the space's APIC: who a logical destination means */
-	uint32_t core;            /* the host's, on which the manager runs */
-	uint32_t runner, owner;   /* of the processes: which runs, from 0; its thread's number */
-	uint32_t halt_exits;      /* there is no interrupt controller: HLT is an exit */
+	uint32_t nmi, init, sipi;            /* sipi: 0x100 | vector */
+	uint32_t extint;                     /* the line of the pair of 8259 is up */
+	uint32_t ldr, dfr, x2;               /* of the space's APIC: who a logical destination means */
+	uint32_t core;                       /* the host's, on which the manager runs */
+	uint64_t allowed[BT_CORES_MAX / 64]; /* on which it may */
+	uint32_t runner, owner;              /* of the processes: which runs, from 0; its thread's number */
+	uint32_t halt_exits;                 /* there is no interrupt controller: HLT is an exit */
 
 	uint32_t command;
 	int32_t result; /* of a command: 0 or -errno */

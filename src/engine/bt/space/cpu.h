@@ -188,8 +188,11 @@ struct bt_space_change {
 struct bt_spaces {                  /* what a processor's processes say to each other (spaces.h) */
 	uint32_t go[BT_SPACES_MAX]; /* futexes: 1 is the turn of that process */
 	uint32_t wanted;            /* the one that CR3 asks for */
-	bool flush[BT_SPACES_MAX];  /* its address space is to be flushed before it runs */
-	bool global_users;          /* there has been a global page in the user's half */
+	uint32_t tid[BT_SPACES_MAX];
+	uint32_t core[BT_SPACES_MAX]; /* of the host, which it stays on; BT_CORES_MAX: any */
+	uint64_t loosened;            /* host TSC at which a hand-over last let the host choose */
+	bool flush[BT_SPACES_MAX];    /* its address space is to be flushed before it runs */
+	bool global_users;            /* there has been a global page in the user's half */
 	uint16_t pcid[BT_SPACES_MAX];
 	uint64_t used[BT_SPACES_MAX], clock; /* when it was last chosen; 0: never */
 	uint64_t n_changes;

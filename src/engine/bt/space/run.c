@@ -28,8 +28,6 @@
 #include "engine/bt/space/system.h"
 #include "engine/bt/space/translate.h"
 
-enum { ALONE_MS = 5 /* without an exit */ };
-
 /* --- the manager -------------------------------------------------------------------------------------------------- */
 
 static void futex_wait(uint32_t *word, uint32_t while_it_is)
@@ -176,37 +174,6 @@ static long command(struct bt_cpu *c)
 	}
 }
 
-static void set_affinity(const uint64_t mask[BT_CORES_MAX / 64])
-{
-	BT_CALL(SYS_sched_setaffinity, 0, BT_CORES_MAX / 8, mask);
-}
-
-void bt_follow(struct bt_cpu *c)
-{
-	struct bt_process *p = bt_process();
-	uint64_t mask[BT_CORES_MAX / 64] = { 0 };
-	uint32_t core = c->exchange->core;
-
-	p->followed = bt_host_tsc();
-	if (core == p->core || core >= BT_CORES_MAX)
-		return;
-	mask[core / 64] = 1ULL << core % 64;
-	set_affinity(mask);
-	p->core = core;
-}
-
-void bt_run_anywhere(struct bt_cpu *c)
-{
-	struct bt_process *p = bt_process();
-	uint64_t mask[BT_CORES_MAX / 64];
-
-	if (p->core >= BT_CORES_MAX || bt_host_tsc() - p->followed < c->vm->tsc_khz * ALONE_MS)
-		return;
-	__builtin_memset(mask, 0xff, sizeof(mask));
-	set_affinity(mask);
-	p->core = BT_CORES_MAX;
-}
-
 void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 {
 	struct bt_exchange *x = c->exchange;
@@ -222,7 +189,7 @@ void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 			break;
 		x->result = (int32_t)command(c);
 	}
-	bt_follow(c);
+	bt_spaces_follow(c);
 	store(&x->where, BT_IN_GUEST);
 }
 

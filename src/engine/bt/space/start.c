@@ -90,7 +90,6 @@ static void map_private(struct bt_process *p)
 	       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	p->n_views = 1;
 	p->views_age = 1;
-	p->core = BT_CORES_MAX;
 }
 
 /* give_back_at_end() - the turn, if this process ends while it has it: a robust futex is all that it holds. */
@@ -124,30 +123,34 @@ static void make_timer(struct bt_process *p)
 }
 
 /*
- * give_up() - all system calls but these; sched_setaffinity(2) of itself alone, by number 0.
+ * give_up() - all system calls but these; sched_setaffinity(2) of the processor's own processes alone.
  */
-static void give_up(void)
+static void give_up(const struct bt_spaces *s)
 {
 	static const uint16_t allowed[] = {
 		SYS_futex,         SYS_mmap,       SYS_munmap,        SYS_mprotect,
 		SYS_read,          SYS_recvmsg,    SYS_timer_settime, SYS_rt_sigreturn,
 		SYS_clock_gettime, SYS_exit_group, SYS_close,
 	};
-	enum { N = sizeof(allowed) / sizeof(allowed[0]) };
-	struct sock_filter f[N + 8];
+	enum { N = sizeof(allowed) / sizeof(allowed[0]), KILL = 3 + N + 2 + BT_SPACES_MAX /* its place */ };
+	struct sock_filter f[N + 8 + BT_SPACES_MAX];
 	struct sock_fprog prog = { 0, f };
 	int n = 0;
 
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, N + 4);
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, KILL - 2);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	for (int i = 0; i < N; i++)
-		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
-						      (uint8_t)(N + 3 - i), 0);
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setaffinity, 0, 2);
+	for (int i = 0; i < N; i++, n++)
+		f[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
+						    (uint8_t)(KILL + 1 - (n + 1)), 0);
+	f[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setaffinity, 0,
+					    (uint8_t)(KILL - (n + 1)));
+	n++;
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					      offsetof(struct seccomp_data, args[0]));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+	for (int i = 0; i < BT_SPACES_MAX; i++, n++)
+		f[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, s->tid[i],
+						    (uint8_t)(KILL + 1 - (n + 1)), 0);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	prog.len = (unsigned short)n;
@@ -184,6 +187,19 @@ static void multiply(struct bt_process *p)
 	}
 }
 
+/* meet() - until each of the processor's processes knows the others' numbers */
+static void meet(struct bt_cpu *c)
+{
+	struct bt_spaces *s = &c->spaces;
+	unsigned own = bt_process()->index;
+
+	s->core[own] = BT_CORES_MAX;
+	__atomic_store_n(&s->tid[own], (uint32_t)bt_process()->tid, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < BT_SPACES_MAX; i++)
+		while (!__atomic_load_n(&s->tid[i], __ATOMIC_SEQ_CST))
+			BT_CALL(SYS_sched_yield);
+}
+
 /* go() - on the program's own stack. */
 static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 {
@@ -208,7 +224,8 @@ static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 	give_back_at_end(c->exchange);
 	if (bt_process()->index == 0)
 		c->exchange->owner = (uint32_t)bt_process()->tid;
-	give_up();
+	meet(c);
+	give_up(&c->spaces);
 	bt_run(c);
 }
 
