@@ -124,6 +124,8 @@ struct bt_vm { /* the same for all processors */
 	uint64_t tsc_khz;
 };
 
+enum bt_refill { BT_REFILL_NOT, BT_REFILL_READ, BT_REFILL_WRITE };
+
 struct bt_fault {
 	uint8_t vector;
 	bool has_code;
@@ -244,6 +246,7 @@ struct bt_cpu {
 	uint64_t native_out;  /* where a signal there goes on */
 	uint16_t native_slot; /* where in the page the instruction goes */
 	struct bt_fault fault;
+	enum bt_refill refill; /* at cr2, when the handler has returned */
 	struct bt_lapic lapic;
 	struct x86_cpuid cpuid[BT_CPUID_MAX];
 	unsigned n_cpuid, index;

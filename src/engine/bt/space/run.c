@@ -485,6 +485,47 @@ static struct bt_block *next(struct bt_cpu *c, enum bt_mode mode)
 	return b;
 }
 
+/*
+ * crossed() - from user to kernel or back, by an instruction of @len bytes before @behind. Return: as leave(); on the way it may turn
+ * interrupts on, or go where this process cannot.
+ */
+static struct bt_block *crossed(struct bt_cpu *c, uint64_t behind, unsigned len,
+				int (*cross)(struct bt_cpu *c))
+{
+	c->rip = behind;
+	if (cross(c) < 0) {
+		c->rip = behind - len;
+		took(c, bt_event_fault(c));
+		return NULL;
+	}
+	c->rflags &= ~(uint64_t)X86_RF;
+	if (!c->quiet || !can_translate(c) || bt_spaces_must_switch(c, mode_of(c)))
+		return NULL;
+	return next(c, mode_of(c));
+}
+
+static int sysret(struct bt_cpu *c)
+{
+	return bt_sysret(c, true);
+}
+
+static int iret(struct bt_cpu *c)
+{
+	return bt_iret(c, 8);
+}
+
+/* refill() - a page that faulted, and that the guest's kernel has put there meanwhile, is mapped before it faults again. */
+static void refill(struct bt_cpu *c)
+{
+	bool write = c->refill == BT_REFILL_WRITE;
+	struct bt_page page;
+
+	c->refill = BT_REFILL_NOT;
+	if (c->home && bt_cpl(c) == 3 && bt_is_long(c) && !(c->cr2 >> 47) &&
+	    bt_walk(c, c->cr2, (write ? BT_WRITE : 0) | BT_QUIET, &page) == BT_OK && !page.global)
+		bt_map_page(c, c->cr2, c->cr2, &page, write);
+}
+
 /* leave() - what translated code left for. Return: the block to go on in; NULL: look() is due. */
 static struct bt_block *leave(struct bt_cpu *c, const struct bt_exit *x)
 {
@@ -506,19 +547,17 @@ static struct bt_block *leave(struct bt_cpu *c, const struct bt_exit *x)
 		if (b)
 			bt_table_put(b);
 		return b;
-	case BT_LEAVE_SYSCALL:
-		bt_count(c, BT_COUNT_SYSCALL);
-		c->rip = x->rip;
-		if (bt_syscall(c) == BT_OK)
-			return next(c, mode_of(c));
-		c->rip -= 2;
-		took(c, bt_event_fault(c));
-		return NULL;
-	case BT_LEAVE_SYSRET:
+	case BT_LEAVE_SYSCALL: bt_count(c, BT_COUNT_SYSCALL); return crossed(c, x->rip, 2, bt_syscall);
+	case BT_LEAVE_SYSRET: return crossed(c, x->rip, 3, sysret);
 	case BT_LEAVE_IRET:
-		c->rip = x->rip;
 		bt_count(c, BT_COUNT_IRET);
-		took(c, bt_interp(c));
+		b = crossed(c, x->rip, 2, iret);
+		if (c->refill)
+			refill(c);
+		return b;
+	case BT_LEAVE_AWAY:
+		c->rip = x->rip;
+		bt_process()->must_leave = true;
 		return NULL;
 	case BT_LEAVE_STEP:
 		c->rip = x->rip;

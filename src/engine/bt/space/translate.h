@@ -29,6 +29,7 @@ enum bt_leave {
 	BT_LEAVE_SYSCALL,  /* @rip: behind it */
 	BT_LEAVE_SYSRET,   /* @rip: at it, here and below */
 	BT_LEAVE_IRET,
+	BT_LEAVE_AWAY, /* at @rip, to the process of the address space: what follows reaches the user's half */
 	BT_LEAVE_ATTENTION, /* go on at @rip, but look at what waits first: interrupts have been turned on, or attention was set */
 	BT_LEAVE_SIGNAL, /* a signal handler has set everything, rip and mode too */
 	BT_LEAVE_COUNT
