@@ -359,13 +359,16 @@ static enum verdict access_mode(struct translation *t)
 	return GO_ON;
 }
 
-/* load_word() - MOVZX of the 16 bits at an absolute address */
-static void load_word(struct emit *e, unsigned reg, uint32_t at)
+/* load_word() - of the 16 bits at an absolute address; @only: the upper ones of the register stay, else they become 0 */
+static void load_word(struct emit *e, unsigned reg, uint32_t at, bool only)
 {
+	if (only)
+		emit_8(e, 0x66);
 	if (reg >= 8)
 		emit_8(e, 0x44);
-	emit_8(e, 0x0f);
-	emit_8(e, 0xb7);
+	if (!only)
+		emit_8(e, 0x0f);
+	emit_8(e, only ? 0x8b : 0xb7);
 	emit_absolute(e, reg, at);
 }
 
@@ -392,7 +395,7 @@ static enum verdict selector_store(struct translation *t, struct bt_record *r, u
 	if (x86_decode(&store, code, n, 64) != (int)n || !rewrite_possible(&store, t->mode, t->next))
 		return step(t);
 	emit_store(&t->e, BT_AT(scratch[SELECTOR_PLACE]), reg);
-	load_word(&t->e, reg, at);
+	load_word(&t->e, reg, at, false);
 	r->saved[r->n_saved].reg = (uint8_t)reg;
 	r->saved[r->n_saved++].scratch = SELECTOR_PLACE;
 	rewrite(&t->e, &store, code, t->mode, t->next, t->b->entry, r);
@@ -410,11 +413,9 @@ static enum verdict selector(struct translation *t, struct bt_record *r)
 		return step(t);
 	if (t->i.is_mem)
 		return selector_store(t, r, at);
-	if (t->i.p66 || t->i.rm == X86_RSP)
+	if (t->i.rm == X86_RSP)
 		return step(t);
-	load_word(&t->e, t->i.rm,
-		  BT_AT(seg) + (uint32_t)(t->i.reg * sizeof(struct x86_segment) +
-					  offsetof(struct x86_segment, selector)));
+	load_word(&t->e, t->i.rm, at, t->i.p66);
 	return GO_ON;
 }
 
