@@ -97,6 +97,8 @@ struct engine_ops {
 		       struct err *e); /* size 0 takes the slot away */
 	int (*dirty_get)(struct engine_vm *vm, unsigned slot, uint64_t *bits,
 			 size_t n_words); /* ORs in, and clears */
+	/* mem_written() - a device has written there: what was translated from it is no more. NULL: the engine sees it itself. */
+	void (*mem_written)(struct engine_vm *vm, uint64_t gpa, uint64_t len);
 	int (*irq_set)(struct engine_vm *vm, unsigned gsi, bool level);
 	int (*msi_send)(struct engine_vm *vm, uint64_t addr, uint32_t data);
 	int (*irqfd)(struct engine_vm *vm, unsigned gsi, int fd, bool on); /* edge on each signal of @fd */

@@ -259,6 +259,8 @@ static void region_mark(const struct gmem_region *r, uint64_t offset, uint64_t l
 
 void gmem_mark(const struct gmem *m, gpa_t addr, uint64_t len)
 {
+	if (m->marked && len > 0)
+		m->marked(m->marked_arg, addr, len);
 	while (len > 0) {
 		const struct gmem_region *r = gmem_find(m, addr, 1);
 		uint64_t n;

@@ -47,6 +47,9 @@ struct gmem_region {
 struct gmem {
 	struct gmem_region region[GMEM_REGIONS_MAX]; /* by address */
 	unsigned n;
+	/* is told of what gmem_mark() is told, in the same thread; NULL: nobody */
+	void (*marked)(void *arg, gpa_t addr, uint64_t len);
+	void *marked_arg;
 };
 
 /**
@@ -80,7 +83,7 @@ void gmem_remove(struct gmem *m, gpa_t base);
 /* gmem_track() - remember from now on which pages this process writes (gmem_mark()), cleared by gmem_dirty_take(). */
 int gmem_track(struct gmem *m, struct err *e);
 
-/* gmem_mark() - this process has written there through a pointer. Cheap when nothing is tracked. Any thread. */
+/* gmem_mark() - this process has written there through a pointer, and the guest does not know yet. Cheap when nothing is tracked. Any thread. */
 void gmem_mark(const struct gmem *m, gpa_t addr, uint64_t len);
 
 /* gmem_dirty_take() - OR region @i's bits into @bits (a bit a page) and clear them. */

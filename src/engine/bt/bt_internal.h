@@ -26,8 +26,11 @@ struct bt_doorbell {
 struct bt_machine {
 	struct engine_vm vm; /* first */
 	bool no_irqchip;
-	int exchange_fd;      /* owned: BT_CPUS_MAX exchanges */
-	uint8_t *exchanges;   /* owned mapping */
+	int exchange_fd;     /* owned: BT_CPUS_MAX exchanges */
+	uint8_t *exchanges;  /* owned mapping */
+	int code_fd;         /* owned: where each processor's translated code is from */
+	const uint8_t *code; /* owned mapping, of n_cpus * BT_CODE_BYTES */
+	unsigned n_cpus;
 	pthread_mutex_t lock; /* of all below; never held while a space is waited for */
 	struct ioapic ioapic;
 	struct pic pic;
@@ -79,7 +82,7 @@ static inline struct bt_vcpu *bt__cpu(struct engine_cpu *cpu)
 
 /* spawn.c */
 /* bt__space_start() - of processor @index; it waits for its first command. */
-int bt__space_start(struct bt_space *s, int exchange_fd, struct bt_exchange *x, unsigned index,
+int bt__space_start(struct bt_space *s, const struct bt_machine *vm, struct bt_exchange *x, unsigned index,
 		    uint32_t tsc_khz, struct err *e);
 void bt__space_end(struct bt_space *s);
 /* bt__space_died() - notes how; the text for people in @dst. */

@@ -93,7 +93,7 @@ int bt__cpu_new(struct engine_vm *v, unsigned index, struct engine_cpu **ret_cpu
 	c->x->halt_exits = vm->no_irqchip;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
-	r = bt__space_start(&c->space, vm->exchange_fd, c->x, index, bt__tsc_khz(), e);
+	r = bt__space_start(&c->space, vm, c->x, index, bt__tsc_khz(), e);
 	if (r == 0) {
 		pthread_mutex_lock(&vm->lock);
 		for (unsigned i = 0; i < BT_SLOTS_MAX; i++)

@@ -39,6 +39,17 @@ enum {
 	BT_TEXT_MAX = 160
 };
 
+/* Pages with translated code that a device has written: the manager puts them in, the space takes them out before it goes on. When
+ * there is no room all translated code is dropped. */
+struct bt_written {
+	uint32_t put, taken; /* how many, ever; by the manager, by the space */
+	uint32_t lost;
+	uint64_t page[256];
+};
+
+/* Where translated code is: a bit for each page of BT_CODE_BYTES, of guest memory from 0; the space writes it. */
+#define BT_CODE_BYTES 0x2000000UL
+
 enum bt_turn { BT_TURN_MANAGER, BT_TURN_START /* the space is being made */ };
 enum bt_where { BT_OUTSIDE, BT_IN_GUEST, BT_HALTED };
 
@@ -110,7 +121,8 @@ struct bt_exchange {
 	uint32_t core;                       /* the host's, on which the manager runs */
 	uint64_t allowed[BT_CORES_MAX / 64]; /* on which it may */
 	uint32_t runner, owner;              /* of the processes: which runs, from 0; its thread's number */
-	uint32_t halt_exits;                 /* there is no interrupt controller: HLT is an exit */
+	struct bt_written written;
+	uint32_t halt_exits; /* there is no interrupt controller: HLT is an exit */
 
 	uint32_t command;
 	int32_t result; /* of a command: 0 or -errno */
@@ -130,6 +142,7 @@ struct bt_exchange {
 /* Descriptors that a space process inherits; its arguments are its processor's number and the TSC's frequency in kHz. */
 enum bt_fd {
 	BT_FD_EXCHANGE = 3, /* memfd: BT_CPUS_MAX exchanges, each at a multiple of BT_EXCHANGE_STRIDE */
+	BT_FD_CODE,         /* memfd of BT_CODE_BYTES for each processor, one behind the other */
 	BT_FD_SOCKET,       /* SOCK_SEQPACKET: files of memory slots come through it */
 	BT_FD_KICK,         /* a pipe for each of the processor's processes, end to read */
 	BT_FD_COUNT = BT_FD_KICK + BT_SPACES_MAX

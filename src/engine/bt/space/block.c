@@ -226,6 +226,16 @@ static bool page_bit(uint64_t gpa)
 	return translate__store()->code_page[gpa >> 15] >> (gpa >> 12 & 7) & 1;
 }
 
+uint8_t *bt_code_pages(void)
+{
+	return translate__store()->code_page;
+}
+
+void bt_code_drop(void)
+{
+	translate__reset();
+}
+
 bool bt_code_has(uint64_t gpa)
 {
 	return gpa < BT_RAM_SIZE && page_bit(gpa);

@@ -426,6 +426,19 @@ static void took(struct bt_cpu *c, enum bt_step step)
 	}
 }
 
+/* written() - what devices have put over translated code */
+static void written(struct bt_cpu *c)
+{
+	struct bt_written *w = &c->exchange->written;
+
+	for (; w->taken != load(&w->put); store(&w->taken, w->taken + 1)) {
+		bt_count(c, BT_COUNT_CODE_PAGE);
+		bt_code_kill(c->vm, w->page[w->taken % 256], 4096);
+	}
+	if (__atomic_exchange_n(&w->lost, 0, __ATOMIC_SEQ_CST))
+		bt_code_drop();
+}
+
 /* look() - Return: whether there is guest code to run. */
 static bool look(struct bt_cpu *c)
 {
@@ -435,6 +448,8 @@ static bool look(struct bt_cpu *c)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&x->kick, 0, __ATOMIC_SEQ_CST))
 		bt_give(c, BT_EXIT_KICKED);
+	if (x->written.taken != load(&x->written.put) || load(&x->written.lost))
+		written(c);
 	if (load(&x->init) || load(&x->sipi))
 		start_up(c);
 	bt_lapic_collect(c);

@@ -60,7 +60,7 @@ static void *private_at(uint64_t *at, uint64_t size)
 	return p;
 }
 
-static void map_shared(void)
+static void map_shared(uint64_t index)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 
@@ -71,6 +71,9 @@ static void map_shared(void)
 	map_at(BT_CACHE_BASE, BT_CACHE_SIZE, rw | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 	       0);
 	map_at(BT_ARENA_BASE, BT_ARENA_SIZE, rw, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	BT_CALL(SYS_munmap, bt_code_pages(), BT_CODE_BYTES);
+	map_at((uint64_t)(uintptr_t)bt_code_pages(), BT_CODE_BYTES, rw, MAP_SHARED, BT_FD_CODE,
+	       index * BT_CODE_BYTES);
 	/* what guest memory's slots are put over: an access beside them faults */
 	map_at(BT_RAM_BASE, BT_RAM_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
@@ -207,7 +210,7 @@ static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 	struct bt_vm *vm = (struct bt_vm *)BT_VM_BASE;
 
 	BT_CALL(SYS_munmap, BT_ARENA_BASE, HOST_USER_END - BT_ARENA_BASE);
-	map_shared();
+	map_shared(index);
 	map_private(bt_process());
 	if (bt_signals_init(signal_stack, sizeof(signal_stack)) < 0)
 		quit(BT_START_NO_SIGNALS);

@@ -34,8 +34,11 @@ struct translate_store {                 /* at BT_ARENA_BASE */
 	struct bt_block *page[HASH_BUCKETS]; /* lists by page, hashed; a block may be in two */
 	struct bt_block *order[BLOCKS_MAX];  /* by address, as they were made */
 	struct bt_exit exit[EXITS_MAX];
-	uint8_t code_page[BT_RAM_SIZE >> 15]; /* bit for each guest page: a live block is on it */
+	/* Bit for each guest page: a live block is on it. The manager sees it, too: another file is mapped over it. */
+	uint8_t code_page[BT_CODE_BYTES] __attribute__((aligned(4096)));
 };
+
+_Static_assert(BT_CODE_BYTES == BT_RAM_SIZE >> 15, "a bit for each page");
 
 static inline struct translate_store *translate__store(void)
 {
