@@ -34,6 +34,8 @@ struct bt_machine {
 	unsigned n_doorbells;
 	struct bt_vcpu *cpu[BT_CPUS_MAX];
 	int64_t clock_base; /* CLOCK_MONOTONIC at which the guest's clock was 0, in ns */
+	int64_t clock_real,
+		clock_restored; /* CLOCK_REALTIME when it was saved (0: not told), and when it was restored */
 };
 
 struct bt_space {  /* a process that runs guest code */
@@ -112,5 +114,6 @@ bool bt__irq_access(struct bt_machine *vm, bool port, bool write, uint64_t addr,
 		    uint8_t *data);
 void bt__vm_save(struct engine_vm *vm, struct record_out *o, struct err *e);
 void bt__vm_restore(struct engine_vm *vm, struct record_in *in);
+int bt__vm_catch_up(struct engine_vm *vm, struct err *e);
 
 #endif

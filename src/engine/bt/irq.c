@@ -12,11 +12,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/time.h"
 #include "engine/bt/bt_internal.h"
 #include "fmt/record.h"
 
-enum { RECORD_IRQCHIP = 1, RECORD_CLOCK = 1 };
+enum { RECORD_IRQCHIP = 1, RECORD_CLOCK = 2 };
 enum { ICR_LOGICAL = 1 << 11, TO_DEST = 0, TO_ALL = 2, TO_OTHERS = 3 };
 #define ALL   0xffffffffU
 #define ALL_8 0xffU
@@ -217,12 +218,14 @@ void bt__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
 	}
 	record_begin(o, "clock", RECORD_CLOCK);
 	record_put_u64(o, (uint64_t)(time_now_ns(CLOCK_MONOTONIC) - vm->clock_base));
+	record_put_u64(o, (uint64_t)time_now_ns(CLOCK_REALTIME));
 	record_end(o);
 }
 
 void bt__vm_restore(struct engine_vm *v, struct record_in *in)
 {
 	struct bt_machine *vm = bt__vm(v);
+	uint16_t version;
 
 	if (!vm->no_irqchip && record_open(in, "irqchip", RECORD_IRQCHIP)) {
 		pthread_mutex_lock(&vm->lock);
@@ -232,8 +235,23 @@ void bt__vm_restore(struct engine_vm *v, struct record_in *in)
 		pthread_mutex_unlock(&vm->lock);
 		record_close(in);
 	}
-	if (!record_open(in, "clock", RECORD_CLOCK))
+	version = record_open(in, "clock", RECORD_CLOCK);
+	if (!version)
 		return;
-	vm->clock_base = time_now_ns(CLOCK_MONOTONIC) - (int64_t)record_get_u64(in);
+	vm->clock_base = (int64_t)((uint64_t)time_now_ns(CLOCK_MONOTONIC) - record_get_u64(in));
+	vm->clock_real = version >= 2 ? (int64_t)record_get_u64(in) : 0;
+	vm->clock_restored = time_now_ns(CLOCK_REALTIME);
 	record_close(in);
+}
+
+int bt__vm_catch_up(struct engine_vm *v, struct err *e)
+{
+	struct bt_machine *vm = bt__vm(v);
+
+	if (vm->clock_real <= 0)
+		return err_set(e, EINVAL, "the clock: the snapshot does not say what time it was then");
+	if (vm->clock_restored > vm->clock_real)
+		vm->clock_base =
+			(int64_t)((uint64_t)vm->clock_base - (uint64_t)(vm->clock_restored - vm->clock_real));
+	return 0;
 }

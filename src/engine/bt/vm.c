@@ -140,6 +140,7 @@ const struct engine_ops engine_bt = {
 	.cpuid_host = bt__cpuid_host,
 	.vm_save = bt__vm_save,
 	.vm_restore = bt__vm_restore,
+	.vm_catch_up = bt__vm_catch_up,
 	.cpu_new = bt__cpu_new,
 	.cpu_free = bt__cpu_free,
 	.cpu_cpuid = bt__cpu_cpuid,
