@@ -130,6 +130,12 @@ extern const struct engine_ops
 /* engine_find() - by name; NULL or "auto": the first that can. Return: NULL with @e, which names those there are. */
 const struct engine_ops *engine_find(const char *name, struct err *e);
 
+/*
+ * engine_name_check() - is there one of that name? Whether it can run here is not asked.
+ * Return: 0 with *ret_name: a constant, NULL for auto (also what NULL and "" mean); -EINVAL with @e, which names those there are
+ */
+int engine_name_check(const char *name, const char **ret_name, struct err *e);
+
 /* One wrapper for each verb, engine_x(): checks arguments once for all; an op that is NULL is -EOPNOTSUPP. */
 int engine_vm_new(const struct engine_ops *ops, struct engine_vm **ret_vm, const struct engine_config *c,
 		  struct err *e);
