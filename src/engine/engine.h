@@ -9,8 +9,8 @@
  *
  * Memory is given as a mapping and the file behind it: kvm uses the mapping, bt maps the file into its processes.
  *
- * An access that exited is completed by the next run: read a processor's state only after an ENGINE_EXIT_KICKED (kick, and
- * run until it is reported). To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
+ * An access that exited is completed by the next run: read or set a processor's state only after an ENGINE_EXIT_KICKED (kick, and
+ * run until it is reported), or before its first run. To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
  * way in the controller needs somebody to arrive at.
  *
  * Set memory before anything else: a slot costs little then, and milliseconds behind doorbells, interrupts and processors.
