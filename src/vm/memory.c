@@ -22,7 +22,9 @@ static bool in_parts(const struct machine *m, const struct gmem_region *g)
 {
 	const struct machine_memhp *h = &m->config.memhp;
 
-	return h->on && g->base == h->base && h->slot_mib && h->total_mib / h->slot_mib <= MACHINE_PARTS_MAX;
+	unsigned slots = m->vm->ops->slots ? m->vm->ops->slots : ENGINE_SLOTS_MAX;
+
+	return h->on && g->base == h->base && h->slot_mib && h->total_mib / h->slot_mib <= slots - PART_FIRST;
 }
 
 /* slot_set() - @size 0: nothing is there any more. */
