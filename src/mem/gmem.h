@@ -35,8 +35,8 @@ struct gmem_region {
 	bool shared;        /* other processes see what is written (MAP_SHARED); else copy on write */
 	bool readonly;      /* to the guest */
 	bool ram; /* part of the machine's memory: in snapshots and in the memory map; else a device's (pmem) */
-	uint64_t
-		fd_bytes; /* of @fd from @fd_offset; less than @size: the rest is zero memory of this process alone */
+	uint64_t fd_bytes; /* of @fd from @fd_offset; less than @size: the rest is zero memory of @tail_fd */
+	int tail_fd;       /* owned memory file, from its start; -1: @fd has all */
 	uint8_t *there; /* owned; a bit for each block that is there (gmem_set_there()); NULL: all of it is */
 	uint64_t block; /* bytes of one */
 	bool has_slot;  /* the board's: the guest sees it, by this slot of the engine */
@@ -67,6 +67,9 @@ int gmem_add_ram(struct gmem *m, gpa_t base, uint64_t size, enum gmem_pages page
  */
 int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t offset, bool shared,
 		  bool readonly, bool ram, struct err *e);
+
+/* gmem_in_file() - bytes of @r, whole pages, that are mapped from @fd: what is behind is @tail_fd. */
+uint64_t gmem_in_file(const struct gmem_region *r);
 
 /**
  * gmem_blocks() - the region at @base is made of blocks of @block bytes, of which all or none are there now

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/time.h"
 #include "engine/bt/bt_internal.h"
 #include "fmt/record.h"

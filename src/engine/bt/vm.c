@@ -177,6 +177,8 @@ static int vm_ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned 
 
 const struct engine_ops engine_bt = {
 	.name = "bt",
+	.shared_memory = true,
+	.slots = BT_SLOTS_MAX,
 	.probe = bt__host_check,
 	.vm_new = vm_new,
 	.vm_free = vm_free,
