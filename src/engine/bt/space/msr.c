@@ -67,6 +67,7 @@ enum msr {
 #define MSR_TSC_AUX        0xc0000103U
 #define MSR_AMD_SYSCFG     0xc0010010U
 #define MSR_AMD_HWCR       0xc0010015U
+#define MSR_AMD_NB_CFG     0xc001001fU
 #define MSR_AMD_DE_CFG     0xc0011029U
 
 /* Nothing that needs a mitigation is here: user and kernel code are translated, and the host has its own. */
@@ -145,6 +146,7 @@ static const struct row rows[] = {
 	{ MSR_XSS, .rule = RULE_MASK, .valid = 0, .saved = 1, WITH(0xd, EAX, 3) },
 	{ MSR_AMD_SYSCFG, .rule = RULE_READ_ONLY, .vendor = AMD },
 	{ MSR_AMD_HWCR, .rule = RULE_MASK, .valid = HWCR_TSC_FREQUENCY, .vendor = AMD },
+	{ MSR_AMD_NB_CFG, .rule = RULE_IGNORED, .vendor = AMD },
 	{ MSR_AMD_DE_CFG, .rule = RULE_MASK, .valid = DE_CFG_LFENCE, .reset = DE_CFG_LFENCE, .vendor = AMD },
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

@@ -161,6 +161,8 @@ static void test_one_vendors_registers(void **state)
 	f->c.n_cpuid = 1;
 	check_eq("LFENCE serializes", msr_get(f, 0xc0011029), 2);
 	check_eq("HWCR", msr_get(f, 0xc0010015), 0);
+	check_eq("northbridge's configuration", msr_get(f, 0xc001001f), 0);
+	msr_put(f, 0xc001001f, 1ULL << 46);
 }
 
 static void test_efer_cannot_change_long_mode_under_paging(void **state)

@@ -1,0 +1,230 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# The bt engine under a kernel it knows nothing of: Debian's cloud kernel, as packaged, with busybox on top; and under kernels that are none.
+
+load common
+
+setup_file() {
+	setup_hull
+	export LINUX=$HULL_TMP/linux.initrd KERNEL
+	KERNEL=$(dirname "$HULL")/linux
+	local here=$BATS_TEST_DIRNAME/../linux
+	if ! grep -qw bmi2 /proc/cpuinfo || ! grep -qw fsgsbase /proc/cpuinfo; then
+		echo "this processor lacks what bt needs (BMI2, FSGSBASE)" >"$HULL_TMP/no_bt"
+		return 0
+	fi
+	command -v cpio >/dev/null || { echo "cpio is not installed" >"$HULL_TMP/no_kernel"; return 0; }
+	"$BATS_TEST_DIRNAME/../../tools/debian-kernel" "$KERNEL" 2>"$HULL_TMP/why" || { mv "$HULL_TMP/why" "$HULL_TMP/no_kernel"; return 0; }
+	gcc -O2 -static -o "$HULL_TMP/vsock" "$here/vsock.c"
+	gcc -m32 -O2 -ffreestanding -fno-pic -fno-stack-protector -static -nostdlib -no-pie -o "$HULL_TMP/i386" "$here/i386.c"
+	"$here/mkinitrd" "$LINUX" "$KERNEL" "$HULL_TMP/vsock" "$HULL_TMP/i386"
+	mkdir "$HULL_TMP/applets"
+	busybox --install -s "$HULL_TMP/applets"
+}
+
+teardown_file() { teardown_hull; }
+
+setup() {
+	[ ! -e "$HULL_TMP/no_bt" ] || skip "$(cat "$HULL_TMP/no_bt")"
+	cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+teardown() {
+	local pid
+	for pid in ${PIDS-}; do kill -KILL "$pid" 2>/dev/null || true; done
+	stays_none "$BATS_TEST_TMPDIR"
+}
+
+need_kernel() { [ ! -e "$HULL_TMP/no_kernel" ] || skip "no kernel of Debian's: $(cat "$HULL_TMP/no_kernel")"; }
+
+# A machine ends by itself; this is for one that hangs, and far from what a busy machine takes.
+GUEST_MAX_S=120
+
+# linux SCRIPT [OPTIONS]: what the script prints in the machine, in file `out`; hull's exit status
+linux() {
+	local name=${NAME-linux} status=0
+	printf '%s\n' "$1" >"$name.script"
+	shift
+	"$BATS_TEST_DIRNAME/../linux/mkinitrd" "$name.cpio" --script "$name.script"
+	cat "$LINUX" "$name.cpio" >"$name.initrd"
+	# nothing but what the kernel says last: a panic, or that it restarts
+	timeout -k 1 "$GUEST_MAX_S" "$HULL" vm run --engine bt --memory 256m --kernel "$KERNEL/vmlinuz" --initrd "$name.initrd" \
+		--cmdline "console=ttyS0 reboot=k panic=-1 loglevel=0 ${CMDLINE-}" "$@" </dev/null >"$name.all" 2>&1 3>&- || status=$?
+	[ "$status" = 0 ] || cat "$name.all"
+	tr -d '\r' <"$name.all" | grep -v '^\[ *[0-9.]*\] reboot: ' >"$name.out" || true
+	return "$status"
+}
+
+# said LINE...: exactly these lines
+said() { diff <(printf '%s\n' "$@") "${NAME-linux}.out"; }
+
+PIPELINE="seq 1 20000 | awk '{print \$1 * 3 % 7919, \$1}' | gzip | gunzip | sort | sha256sum"
+
+on_host() { env -i PATH="$HULL_TMP/applets" "$HULL_TMP/applets/sh" -c "$1"; }
+
+# gone SESSION: no process of it is alive. What nobody has waited for yet is dead as well.
+gone() { ! ps -o stat= -s "$1" | grep -qv '^Z'; }
+
+# stays_none TEXT: no process has it on its command line
+stays_none() { wait_for not_running "$1" || { pgrep -af "$1"; return 1; }; }
+not_running() { ! pgrep -f "$1" >/dev/null; }
+
+@test "Debian's kernel boots, finds its memory as it should be, and ends by itself" {
+	need_kernel
+	linux 'uname -r; dmesg | grep -o "Checked W+X mappings: passed"; dmesg | grep -ciE "BUG:|WARNING:|Oops|Call Trace"'
+	said "$(cat "$KERNEL/version")" 'Checked W+X mappings: passed' 0
+	linux 'echo off; poweroff -f'
+	said off
+	CMDLINE=reboot=t linux 'echo triple' || [ $? = 1 ]
+	said triple 'hull: the guest ended: a triple fault'
+}
+
+@test "five boots in a row compute what the host computes" {
+	need_kernel
+	local want
+	want=$(on_host "$PIPELINE")
+	for _ in 1 2 3 4 5; do
+		linux "$PIPELINE"
+		said "$want"
+	done
+}
+
+@test "a guest has the memory it was given, and can use it" {
+	need_kernel
+	local mib
+	for mib in 128 1024; do
+		linux "awk '/MemTotal/ {print (\$2 > $mib * 640 && \$2 <= $mib * 1024)}' /proc/meminfo
+			mount -t tmpfs -o size=90% none /tmp
+			head -c $((mib / 8))m /dev/zero >/tmp/zero; tr '\\0' x </tmp/zero >/tmp/x; sha256sum </tmp/x" --memory "${mib}m"
+		said 1 "$(head -c $((mib / 8))M /dev/zero | tr '\0' x | sha256sum)"
+	done
+}
+
+@test "a 32-bit program computes as on the host" {
+	need_kernel
+	local want
+	want=$("$HULL_TMP/i386") || skip "this host runs no 32-bit programs"
+	linux i386
+	said "$want"
+}
+
+@test "two machines at once" {
+	need_kernel
+	local want
+	want=$(on_host "$PIPELINE")
+	(NAME=a linux "$PIPELINE") 3>&- &
+	(NAME=b linux "$PIPELINE") 3>&- &
+	wait -n && wait -n
+	NAME=a said "$want"
+	NAME=b said "$want"
+}
+
+@test "two processors share the work" {
+	need_kernel
+	local want
+	want=$(on_host "$PIPELINE")
+	linux "nproc; ($PIPELINE) & ($PIPELINE); wait" --cpus 2
+	said 2 "$want" "$want"
+}
+
+# start [OPTIONS]: a machine in a session of its own, which is $MACHINE
+start() {
+	setsid "$HULL" vm run --engine bt --kernel "$KERNEL/vmlinuz" --cmdline 'console=ttyS0 quiet' "$@" </dev/null >out 2>&1 3>&- &
+	MACHINE=$! PIDS+=" $!"
+}
+
+# kill_it SIGNAL: and all its processes end with it
+kill_it() {
+	kill -"$1" "$MACHINE"
+	wait "$MACHINE" || true
+	wait_for gone "$MACHINE" || { ps -f -s "$MACHINE"; return 1; }
+}
+
+@test "a machine that is killed half-way leaves no process behind" {
+	need_kernel
+	local signal delay
+	echo 'echo working; while :; do seq 1 100 | sort | gzip >/dev/null; done' >script
+	"$BATS_TEST_DIRNAME/../linux/mkinitrd" script.cpio --script script
+	cat "$LINUX" script.cpio >initrd
+	for signal in TERM KILL; do
+		start --initrd "$PWD/initrd"
+		wait_for grep -q working out || { cat out; return 1; }
+		[ "$(ps -o pid= -s "$MACHINE" | wc -l)" -ge 2 ]
+		kill_it "$signal"
+	done
+	# in boot, at any moment
+	for delay in 0.03 0.06 0.1 0.2 0.3 0.5; do
+		start --initrd "$PWD/initrd"
+		sleep "$delay"
+		kill_it KILL
+	done
+}
+
+@test "what is no kernel is refused, and one of random bytes ends, resets or runs until it is stopped" {
+	local seed protocol
+	head -c 100000 /dev/zero | tr '\0' '\220' >nops
+	run timeout 20 "$HULL" vm run --engine bt --kernel nops </dev/null
+	[ "$status" = 125 ]
+	[[ "$output" == *"neither an ELF nor a bzImage nor a multiboot kernel"* ]]
+	for seed in 1 2 3 4 5 6 7 8; do
+		for protocol in pvh linux64; do
+			"$BATS_TEST_DIRNAME/../linux/mkrandom" random "$seed" "$protocol"
+			run timeout -k 5 3 "$HULL" vm run --engine bt --memory 64m --kernel "$PWD/random" </dev/null
+			echo "$protocol $seed: $status: $output"
+			# 124: was still running, and ended at the first signal
+			[ "$status" = 1 ] || [ "$status" = 0 ] || [ "$status" = 124 ]
+			[ "$status" != 1 ] || [[ "$output" == *"the guest ended"* ]]
+		done
+	done
+}
+
+# devices OPTIONS: one boot with every device, its traffic compared with the host's
+devices() {
+	need_kernel
+	need socat
+	head -c 8M /dev/urandom >data
+	truncate -s 8M copy
+	mkdir -p share
+	cp data share/
+	rm -f share/made vsock*
+	# what answers only once it has all: neither end may wait for the other
+	socat -t 30 "UNIX-LISTEN:$PWD/vsock_1000,fork" EXEC:sha256sum 3>&- &
+	PIDS+=" $!"
+	local port sum
+	python3 -c '
+import socket, sys
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+c = s.accept()[0]
+data = open("data", "rb").read()
+got = b""
+while len(got) < len(data) and (more := c.recv(65536)):
+    got += more
+open("got", "wb").write(got)
+c.sendall(data)
+c.close()' >port 3>&- &
+	PIDS+=" $!"
+	wait_for test -s port && wait_for test -S vsock_1000
+	port=$(cat port)
+	sum=$(sha256sum <data)
+	linux "devices
+		sha256sum </dev/vda
+		dd if=/dev/vda of=/dev/vdb bs=64k conv=fsync 2>/dev/null
+		ip link set eth0 up
+		udhcpc -i eth0 -n -q -s /bin/true 2>&1 | grep -o 'lease of 10.0.2.15 obtained'
+		ip addr add 10.0.2.15/24 dev eth0; ip route add default via 10.0.2.2
+		nc 10.0.2.2 $port </dev/vda | sha256sum
+		vsock 1000 </dev/vda
+		dd if=/dev/hwrng bs=16 count=4 2>/dev/null | wc -c
+		echo 'by the virtio console' >/dev/hvc0
+		mount -t virtiofs tag /data; sha256sum </data/data; echo by guest >/data/made" \
+		--disk data,ro --disk copy --net user --vsock "5,uds=$PWD/vsock" --virtio-console --rng --share "$PWD/share:tag" "$@"
+	said "$sum" 'lease of 10.0.2.15 obtained' "$sum" "$sum" 64 'by the virtio console' "$sum"
+	cmp data copy
+	cmp data got
+	[ "$(cat share/made)" = 'by guest' ]
+}
+
+@test "Debian's drivers work every virtio device behind registers" { devices; }
+
+@test "Debian's drivers work every virtio device on PCI" { devices --pci; }
