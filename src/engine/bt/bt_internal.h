@@ -116,6 +116,7 @@ void bt__irqs_init(struct bt_machine *vm);
 int bt__irq_set(struct engine_vm *vm, unsigned gsi, bool level);
 int bt__msi_send(struct engine_vm *vm, uint64_t addr, uint32_t data);
 void bt__irq_ipi(struct bt_machine *vm, unsigned from, uint32_t dest, uint32_t low);
+void bt__irq_kick(struct bt_machine *vm, uint32_t cpus); /* they have been told something */
 void bt__irq_eoi(struct bt_machine *vm, unsigned vector);
 uint8_t bt__irq_acknowledge(struct bt_machine *vm);
 /* bt__irq_access() - is it to one of the controllers? Then it is done. */

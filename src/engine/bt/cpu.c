@@ -224,6 +224,7 @@ static bool came(struct bt_vcpu *c, struct engine_exit *x)
 	case BT_EXIT_MMIO: return access_exit(c, false, x);
 	case BT_EXIT_EOI: bt__irq_eoi(vm, (uint8_t)c->x->addr); return false;
 	case BT_EXIT_IPI: bt__irq_ipi(vm, c->cpu.index, (uint32_t)c->x->addr, c->x->size); return false;
+	case BT_EXIT_KICK_OTHERS: bt__irq_kick(vm, (uint32_t)c->x->addr); return false;
 	case BT_EXIT_ACKNOWLEDGE:
 		c->data[0] = bt__irq_acknowledge(vm);
 		c->answer = true;

@@ -148,6 +148,15 @@ void bt__irq_ipi(struct bt_machine *vm, unsigned from, uint32_t dest, uint32_t l
 	pthread_mutex_unlock(&vm->lock);
 }
 
+void bt__irq_kick(struct bt_machine *vm, uint32_t cpus)
+{
+	pthread_mutex_lock(&vm->lock);
+	for (; cpus; cpus &= cpus - 1)
+		if (vm->cpu[__builtin_ctz(cpus)])
+			bt__notify(vm->cpu[__builtin_ctz(cpus)]);
+	pthread_mutex_unlock(&vm->lock);
+}
+
 void bt__irq_eoi(struct bt_machine *vm, unsigned vector)
 {
 	pthread_mutex_lock(&vm->lock);

@@ -114,16 +114,17 @@ static int wait_started(struct bt_space *s, struct bt_exchange *x)
 
 /* @give: the space's ends of everything, borrowed */
 static int start(struct bt_space *s, const int give[BT_FD_COUNT - BT_FD_EXCHANGE], unsigned index,
-		 uint32_t tsc_khz)
+		 unsigned n_cpus, uint32_t tsc_khz)
 {
 	auto_close int program = program_file();
-	char cpu[16], khz[16];
-	char *const argv[] = { "hull-space", cpu, khz, NULL };
+	char cpu[16], cpus[16], khz[16];
+	char *const argv[] = { "hull-space", cpu, cpus, khz, NULL };
 	pid_t own = getpid();
 
 	if (program < 0)
 		return program;
 	str_format(cpu, sizeof(cpu), "%u", index);
+	str_format(cpus, sizeof(cpus), "%u", n_cpus);
 	str_format(khz, sizeof(khz), "%u", tsc_khz);
 	s->pid = ns_clone(0, -1, &s->pidfd);
 	if (s->pid == 0)
@@ -168,7 +169,7 @@ int bt__space_start(struct bt_space *s, const struct bt_machine *vm, struct bt_e
 	r = ends_make(s, vm, give);
 	x->turn = BT_TURN_START;
 	if (r >= 0)
-		r = start(s, give, index, tsc_khz);
+		r = start(s, give, index, vm->n_cpus, tsc_khz);
 	for (int i = FIRST_OWN; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
 		fd_close(&give[i]);
 	if (r >= 0)

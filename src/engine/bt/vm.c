@@ -117,21 +117,6 @@ static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct er
 	return r < 0 ? err_sys(e, -r, "memory slot %u", m->slot) : 0;
 }
 
-/* note_written() - page @gpa, in which processor @c has translated code; vm->lock is held */
-static void note_written(struct bt_vcpu *c, uint64_t gpa)
-{
-	struct bt_written *w = &c->x->written;
-	const size_t room = ARRAY_SIZE(w->page);
-
-	if (w->put - __atomic_load_n(&w->taken, __ATOMIC_SEQ_CST) >= room) {
-		__atomic_store_n(&w->lost, 1, __ATOMIC_SEQ_CST);
-	} else {
-		w->page[w->put % room] = gpa;
-		__atomic_store_n(&w->put, w->put + 1, __ATOMIC_SEQ_CST);
-	}
-	bt__notify(c);
-}
-
 static void vm_mem_written(struct engine_vm *v, uint64_t gpa, uint64_t len)
 {
 	struct bt_machine *vm = bt__vm(v);
@@ -143,8 +128,10 @@ static void vm_mem_written(struct engine_vm *v, uint64_t gpa, uint64_t len)
 			      1))
 				continue;
 			pthread_mutex_lock(&vm->lock);
-			if (vm->cpu[i])
-				note_written(vm->cpu[i], page * 4096);
+			if (vm->cpu[i]) {
+				bt_notice_put(&vm->cpu[i]->x->notices, BT_NOTICE_WRITTEN, page * 4096, 0);
+				bt__notify(vm->cpu[i]);
+			}
 			pthread_mutex_unlock(&vm->lock);
 		}
 }

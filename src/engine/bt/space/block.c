@@ -241,46 +241,48 @@ bool bt_code_has(uint64_t gpa)
 	return gpa < BT_RAM_SIZE && page_bit(gpa);
 }
 
-static void page_add(struct bt_cpu *c, struct bt_block *b, unsigned which, uint64_t gpa)
+void translate__page(struct bt_cpu *c, uint64_t gpa)
 {
-	struct translate_store *s = translate__store();
-	struct bt_block **head = &s->page[hash_of(gpa / PAGE)];
+	if (page_bit(gpa))
+		return;
+	__atomic_fetch_or(&translate__store()->code_page[gpa >> 15], (uint8_t)(1U << (gpa >> 12 & 7)),
+			  __ATOMIC_SEQ_CST);
+	c->world->code_made(c, gpa & -PAGE);
+}
+
+static void page_add(struct bt_block *b, unsigned which, uint64_t gpa)
+{
+	struct bt_block **head = &translate__store()->page[hash_of(gpa / PAGE)];
 
 	b->page_next[which] = *head;
 	*head = b;
-	if (!page_bit(gpa)) {
-		s->code_page[gpa >> 15] |= (uint8_t)(1U << (gpa >> 12 & 7));
-		c->world->code_made(c, gpa & -PAGE);
-	}
 }
 
-void translate__insert(struct bt_cpu *c, struct bt_block *b)
+bool translate__insert(struct bt_block *b)
 {
 	struct translate_store *s = translate__store();
 	struct bt_block **head = &s->hash[hash_of(b->rip)];
 
+	if (!page_bit(b->gpa) || (b->gpa2 != NONE && !page_bit(b->gpa2)))
+		return false;
 	s->order[s->n_blocks++] = b;
 	b->next = *head;
 	*head = b;
-	page_add(c, b, 0, b->gpa);
-	if (b->gpa2 != NONE) {
-		/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
-		if (hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
-			page_add(c, b, 1, b->gpa2);
-		else if (!page_bit(b->gpa2)) {
-			s->code_page[b->gpa2 >> 15] |= (uint8_t)(1U << (b->gpa2 >> 12 & 7));
-			c->world->code_made(c, b->gpa2 & -PAGE);
-		}
-	}
+	page_add(b, 0, b->gpa);
+	/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
+	if (b->gpa2 != NONE && hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
+		page_add(b, 1, b->gpa2);
+	return true;
 }
 
 struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
 {
+	struct bt_block *b;
 	struct bt_page page;
 
 	if (bt_walk(c, rip, BT_FETCH, &page) < 0)
 		return NULL;
-	for (struct bt_block *b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
+	for (b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
 		if (b->rip == rip && b->gpa == page.gpa && b->mode == mode)
 			return b;
 	if (!bt_ram(c->vm, page.gpa, 1, false) || page.gpa >= BT_RAM_SIZE) {
@@ -289,7 +291,10 @@ struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
 	}
 	if (is_full())
 		translate__reset();
-	return translate__block(c, rip, mode, page.gpa);
+	do
+		b = translate__block(c, rip, mode, page.gpa);
+	while (!b);
+	return b;
 }
 
 struct bt_block *bt_block_at(const void *pc)

@@ -122,6 +122,7 @@ struct bt_vm { /* the same for all processors */
 	struct bt_slot slot[BT_SLOTS_MAX];
 	uint32_t slots_age; /* another whenever one of them has changed */
 	uint64_t tsc_khz;
+	unsigned n_cpus;
 };
 
 enum bt_refill { BT_REFILL_NOT, BT_REFILL_READ, BT_REFILL_WRITE };
@@ -250,6 +251,7 @@ struct bt_cpu {
 	struct bt_lapic lapic;
 	struct x86_cpuid cpuid[BT_CPUID_MAX];
 	unsigned n_cpuid, index;
+	bool drop_code; /* all that has been translated, when no block is being made (others.h) */
 
 	struct bt_spaces spaces;
 	struct bt_vm *vm;

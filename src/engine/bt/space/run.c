@@ -23,6 +23,7 @@
 #include "engine/bt/space/host.h"
 #include "engine/bt/space/interp.h"
 #include "engine/bt/space/map.h"
+#include "engine/bt/space/others.h"
 #include "engine/bt/space/process.h"
 #include "engine/bt/space/spaces.h"
 #include "engine/bt/space/system.h"
@@ -361,11 +362,17 @@ static uint8_t world_acknowledge(struct bt_cpu *c)
 	return c->exchange->data[0];
 }
 
+static void world_code_made(struct bt_cpu *c, uint64_t gpa)
+{
+	bt_spaces_code_made(c, gpa);
+	bt_others_code_made(c, gpa);
+}
+
 const struct bt_world bt_world_space = {
 	.io = world_io,
 	.timer = world_timer,
 	.flush = bt_spaces_flush,
-	.code_made = bt_spaces_code_made,
+	.code_made = world_code_made,
 	.code_written = bt_code_store,
 	.ipi = world_ipi,
 	.eoi = world_eoi,
@@ -426,19 +433,6 @@ static void took(struct bt_cpu *c, enum bt_step step)
 	}
 }
 
-/* written() - what devices have put over translated code */
-static void written(struct bt_cpu *c)
-{
-	struct bt_written *w = &c->exchange->written;
-
-	for (; w->taken != load(&w->put); store(&w->taken, w->taken + 1)) {
-		bt_count(c, BT_COUNT_CODE_PAGE);
-		bt_code_kill(c->vm, w->page[w->taken % 256], 4096);
-	}
-	if (__atomic_exchange_n(&w->lost, 0, __ATOMIC_SEQ_CST))
-		bt_code_drop();
-}
-
 /* look() - Return: whether there is guest code to run. */
 static bool look(struct bt_cpu *c)
 {
@@ -448,8 +442,8 @@ static bool look(struct bt_cpu *c)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&x->kick, 0, __ATOMIC_SEQ_CST))
 		bt_give(c, BT_EXIT_KICKED);
-	if (x->written.taken != load(&x->written.put) || load(&x->written.lost))
-		written(c);
+	if (bt_others_have_told(c))
+		bt_others_listen(c, true);
 	if (load(&x->init) || load(&x->sipi))
 		start_up(c);
 	bt_lapic_collect(c);

@@ -22,6 +22,7 @@
 #include "engine/bt/space/host.h"
 #include "engine/bt/space/interp.h"
 #include "engine/bt/space/map.h"
+#include "engine/bt/space/others.h"
 #include "engine/bt/space/process.h"
 #include "engine/bt/space/run.h"
 #include "engine/bt/space/spaces.h"
@@ -177,8 +178,8 @@ void bt_signal_border(struct bt_cpu *c, void *context)
 		step_on(uc, true);
 		return;
 	}
-	if (c->if_clear &&
-	    !c->exchange->kick) { /* interrupts are off: bt_cpu.quiet makes it leave once they are on */
+	if (c->if_clear && !c->exchange->kick &&
+	    !bt_others_have_told(c)) { /* interrupts are off: bt_cpu.quiet makes it leave once they are on */
 		step_on(uc, false);
 		return;
 	}

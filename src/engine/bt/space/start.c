@@ -60,7 +60,7 @@ static void *private_at(uint64_t *at, uint64_t size)
 	return p;
 }
 
-static void map_shared(uint64_t index)
+static void map_shared(uint64_t index, uint64_t n_cpus)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 
@@ -74,6 +74,7 @@ static void map_shared(uint64_t index)
 	BT_CALL(SYS_munmap, bt_code_pages(), BT_CODE_BYTES);
 	map_at((uint64_t)(uintptr_t)bt_code_pages(), BT_CODE_BYTES, rw, MAP_SHARED, BT_FD_CODE,
 	       index * BT_CODE_BYTES);
+	map_at(BT_CODES_BASE, n_cpus * BT_CODE_BYTES, PROT_READ, MAP_SHARED, BT_FD_CODE, 0);
 	/* what guest memory's slots are put over: an access beside them faults */
 	map_at(BT_RAM_BASE, BT_RAM_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
@@ -204,17 +205,18 @@ static void meet(struct bt_cpu *c)
 }
 
 /* go() - on the program's own stack. */
-static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
+static _Noreturn void go(uint64_t index, uint64_t n_cpus, uint64_t tsc_khz)
 {
 	struct bt_cpu *c = bt_cpu_here();
 	struct bt_vm *vm = (struct bt_vm *)BT_VM_BASE;
 
 	BT_CALL(SYS_munmap, BT_ARENA_BASE, HOST_USER_END - BT_ARENA_BASE);
-	map_shared(index);
+	map_shared(index, n_cpus);
 	map_private(bt_process());
 	if (bt_signals_init(signal_stack, sizeof(signal_stack)) < 0)
 		quit(BT_START_NO_SIGNALS);
 	vm->tsc_khz = tsc_khz;
+	vm->n_cpus = (unsigned)n_cpus;
 	c->vm = vm;
 	c->world = &bt_world_space;
 	c->exchange = (struct bt_exchange *)(BT_EXCHANGE_BASE + index * BT_EXCHANGE_STRIDE);
@@ -237,20 +239,21 @@ _Noreturn void bt_start(const uint64_t *args);
 /* bt_start() - @args: argc, argv[0..], as the kernel leaves them */
 _Noreturn void bt_start(const uint64_t *args)
 {
-	uint64_t index, tsc_khz;
+	uint64_t index, n_cpus, tsc_khz;
 
-	if (args[0] < 3)
+	if (args[0] < 4)
 		quit(BT_START_BAD_ARGUMENTS);
 	index = number((const char *)args[2]);
-	tsc_khz = number((const char *)args[3]);
-	if (index >= BT_CPUS_MAX || tsc_khz == 0)
+	n_cpus = number((const char *)args[3]);
+	tsc_khz = number((const char *)args[4]);
+	if (index >= n_cpus || n_cpus > BT_CPUS_MAX || tsc_khz == 0)
 		quit(BT_START_BAD_ARGUMENTS);
 	__asm__ volatile("mov %0, %%rsp\n"
 			 "xor %%ebp, %%ebp\n"
-			 "call *%3\n"
+			 "call *%4\n"
 			 "hlt"
 			 :
-			 : "r"(stack + sizeof(stack)), "D"(index), "S"(tsc_khz), "r"(go)
+			 : "r"(stack + sizeof(stack)), "D"(index), "S"(n_cpus), "d"(tsc_khz), "r"(go)
 			 : "memory");
 	__builtin_unreachable();
 }

@@ -35,6 +35,7 @@ struct translation {
 	uint8_t code[X86_INSN_MAX];
 	struct stub stub[STUBS_MAX];
 	unsigned n_stubs, n_insns;
+	bool again; /* the instruction is to be read once more: its second page could still be written unseen */
 	struct bt_record record[BLOCK_INSNS_MAX + 1];
 };
 
@@ -572,6 +573,8 @@ static bool on_block(struct translation *t, unsigned len)
 		if (bt_walk(t->c, last & -PAGE, BT_FETCH | BT_QUIET, &page) < 0 || page.gpa >= BT_RAM_SIZE)
 			return false;
 		b->gpa2 = page.gpa;
+		translate__page(t->c, page.gpa);
+		t->again = true;
 	}
 	return true;
 }
@@ -579,8 +582,10 @@ static bool on_block(struct translation *t, unsigned len)
 /* fetch() - Return: 1; 0 when the block ends before it; -1 when it is the interpreter's to say what is wrong. */
 static int fetch(struct translation *t)
 {
-	int n = bt_fetch(t->c, t->rip, t->code, X86_INSN_MAX), len;
+	int n, len;
 
+	t->again = false;
+	n = bt_fetch(t->c, t->rip, t->code, X86_INSN_MAX);
 	if (n < 0)
 		return t->n_insns ? 0 : -1;
 	len = x86_decode(&t->i, t->code, (size_t)n, 64);
@@ -589,7 +594,7 @@ static int fetch(struct translation *t)
 	t->next = t->rip + (uint64_t)len;
 	if (!on_block(t, (unsigned)len))
 		return t->n_insns ? 0 : -1;
-	return 1;
+	return t->again ? fetch(t) : 1;
 }
 
 static void body(struct translation *t)
@@ -646,6 +651,7 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	struct translation work, *t = &work;
 	struct emit *e = &t->e;
 
+	translate__page(c, gpa);
 	*b = (struct bt_block){ .rip = rip, .gpa = gpa, .gpa2 = NONE, .mode = (uint8_t)mode };
 	t->c = c;
 	t->b = b;
@@ -682,8 +688,7 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 		c->exchange->counter[BT_COUNT_INSNS] += t->n_insns;
 		c->exchange->counter[BT_COUNT_CACHE] = (uint64_t)(e->at - (uint8_t *)BT_CACHE_BASE);
 	}
-	translate__insert(c, b);
-	return b;
+	return translate__insert(b) ? b : NULL;
 }
 
 /* --- back from host to guest ---------------------------------------------------------------------------------------------------------------- */

@@ -103,8 +103,8 @@ void bt_table_clear_page(uint64_t va); /* all targets on one guest page */
 void bt_block_kill(struct bt_block *b); /* unlinked, out of tables; whoever runs in it goes on to its end */
 /* bt_code_kill() - every block with a byte in [gpa, gpa + len). Return: how many. */
 unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len);
-uint8_t *bt_code_pages(void); /* where it is noted, of BT_CODE_BYTES */
-void bt_code_drop(void);     /* all of it */
+uint8_t *bt_code_pages(void);   /* where it is noted, of BT_CODE_BYTES */
+void bt_code_drop(void);        /* all of it */
 bool bt_code_has(uint64_t gpa); /* is there a live block on the page? Async-signal-safe */
 
 enum bt_recover { BT_RECOVER_BEFORE, BT_RECOVER_INSIDE };

@@ -49,8 +49,11 @@ void *translate__alloc(size_t n);
 uint32_t translate__exit(enum bt_leave why, enum bt_mode mode, uint64_t rip, uint8_t *patch);
 void translate__reset(void); /* everything is dropped; the stubs stay */
 void translate__stubs(void);
+/* translate__block() - NULL: its code has been written meanwhile; once more. */
 struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, uint64_t gpa);
-void translate__insert(struct bt_cpu *c, struct bt_block *b);
+/* translate__page() - from now on nobody writes it unseen: before it is read. */
+void translate__page(struct bt_cpu *c, uint64_t gpa);
+bool translate__insert(struct bt_block *b); /* false: one of its pages has been written meanwhile */
 void translate__tables_clear(void);
 
 #endif
