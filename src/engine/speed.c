@@ -188,26 +188,24 @@ static int measure_ring(struct rig *g, unsigned ring, nsec_t budget, uint64_t *r
 	const nsec_t end = now() + budget;
 	uint32_t loops = LOOPS_FIRST;
 	struct engine_exit x;
-	nsec_t took;
 	int r = start(g, ring, LOOP_AT, e);
 
-	for (;;) {
-		nsec_t from;
+	while (r == 0) {
+		nsec_t from, took;
 
-		if (r == 0)
-			r = run_to(g, PORT_COUNT, &x, e);
+		r = run_to(g, PORT_COUNT, &x, e);
 		if (r < 0)
 			return r;
 		memcpy(x.data, &loops, sizeof(loops));
 		from = now();
 		r = run_to(g, PORT_DONE, &x, e);
 		took = now() - from;
-		if (took >= budget / 4 || now() >= end || loops == LOOPS_MAX)
+		if (took >= budget / 4 || now() >= end || loops == LOOPS_MAX) {
+			*ret_ps = per_insn_ps(took, loops);
 			break;
+		}
 		loops = more_loops(loops, took, budget);
 	}
-	if (r == 0)
-		*ret_ps = per_insn_ps(took, loops);
 	return r;
 }
 

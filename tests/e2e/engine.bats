@@ -78,7 +78,7 @@ need_engine() { "$HULL" engine list -q | grep -qx "$1" || skip "the engine $1 ca
 counted() { "$HULL" engine stats --all --format json "$1" | jq -s --arg c "$2" '[.[] | select(.Cpu == 0 and .Counter == $c)][0].Value'; }
 
 @test "an engine's counters are told of each processor while the machine runs, and grow" {
-	local engine a b
+	local engine a
 	for engine in $("$HULL" engine list -q); do
 		"$HULL" vm create --name "c$engine" --kernel "$GUEST/count" --cpus 2 --engine "$engine"
 		run "$HULL" engine stats "c$engine"
