@@ -19,7 +19,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, MATRIX = 192, LANES = 4, BLOCK = 131072, SMALL = 4096, DISK = 64 << 20, NET = 64 << 20, PORT = 7001 };
+enum {
+	PAGE = 4096,
+	MATRIX = 192,
+	LANES = 4,
+	BLOCK = 131072,
+	SMALL = 4096,
+	DISK = 64 << 20,
+	NET = 64 << 20,
+	PORT = 7001
+};
 
 static volatile uint64_t sink; /* what is computed is wanted */
 
@@ -38,7 +47,7 @@ static void *pages(size_t bytes, int prot)
 	return p;
 }
 
-/* --- computing ------------------------------------------------------------------------------------------------------ */
+/* --- computing ------------------------------------------------------------------------------------------- */
 
 static void row_integer(long n)
 {
@@ -138,7 +147,7 @@ static void row_matrix(long n)
 	sink = (uint64_t)c[MATRIX / 2][1][1];
 }
 
-/* --- the kernel ----------------------------------------------------------------------------------------------------- */
+/* --- the kernel ------------------------------------------------------------------------------------------ */
 
 static void row_getppid(long n)
 {
@@ -185,8 +194,14 @@ static void births(long n, int becomes)
 	}
 }
 
-static void row_fork(long n) { births(n, 0); }
-static void row_exec(long n) { births(n, 1); }
+static void row_fork(long n)
+{
+	births(n, 0);
+}
+static void row_exec(long n)
+{
+	births(n, 1);
+}
 
 static void row_pingpong(long n)
 {
@@ -223,7 +238,7 @@ static void row_mmap(long n)
 	}
 }
 
-/* --- code that is written ------------------------------------------------------------------------------------------- */
+/* --- code that is written -------------------------------------------------------------------------------- */
 
 /* mov eax, imm32; ret */
 static void put_code(unsigned char *at, uint32_t value)
@@ -289,7 +304,7 @@ static void row_beside(long n)
 	munmap(p, PAGE);
 }
 
-/* --- devices -------------------------------------------------------------------------------------------------------- */
+/* --- devices --------------------------------------------------------------------------------------------- */
 
 static void disk(long n, size_t size, int random)
 {
@@ -301,15 +316,23 @@ static void disk(long n, size_t size, int random)
 		die("/dev/vda");
 	for (long i = 0; i < n; i++) {
 		x = x * 1664525 + 1013904223;
-		if (pread(fd, buf, size, (off_t)((random ? x >> 8 : (uint32_t)i) % (DISK / size)) * (off_t)size) != (ssize_t)size)
+		if (pread(fd, buf, size,
+			  (off_t)((random ? x >> 8 : (uint32_t)i) % (DISK / size)) * (off_t)size) !=
+		    (ssize_t)size)
 			die("read");
 	}
 	close(fd);
 	munmap(buf, BLOCK);
 }
 
-static void row_blk(long n) { disk(n, BLOCK, 0); }
-static void row_blk_random(long n) { disk(n, SMALL, 1); }
+static void row_blk(long n)
+{
+	disk(n, BLOCK, 0);
+}
+static void row_blk_random(long n)
+{
+	disk(n, SMALL, 1);
+}
 
 /* @n bytes from the host, or to it; it answers one byte in the end */
 static void net(long n, char which)
@@ -323,7 +346,8 @@ static void net(long n, char which)
 	host.sin_addr.s_addr = htonl(0x0a000202);
 	if (port)
 		host.sin_port = htons((uint16_t)atoi(port));
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&host, sizeof(host)) < 0 || write(fd, want, sizeof(want)) != sizeof(want))
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&host, sizeof(host)) < 0 ||
+	    write(fd, want, sizeof(want)) != sizeof(want))
 		die("connect");
 	for (long done = 0; done < n;) {
 		size_t size = n - done < BLOCK ? (size_t)(n - done) : BLOCK;
@@ -339,10 +363,16 @@ static void net(long n, char which)
 	munmap(buf, BLOCK);
 }
 
-static void row_net_in(long n) { net(n, 'r'); }
-static void row_net_out(long n) { net(n, 'w'); }
+static void row_net_in(long n)
+{
+	net(n, 'r');
+}
+static void row_net_out(long n)
+{
+	net(n, 'w');
+}
 
-/* --- the whole ------------------------------------------------------------------------------------------------------ */
+/* --- the whole ------------------------------------------------------------------------------------------- */
 
 static const struct row {
 	const char *name;
@@ -378,7 +408,8 @@ static void run(const struct row *r, long divisor)
 	clock_gettime(CLOCK_MONOTONIC, &from);
 	r->run(r->n / divisor > 0 ? r->n / divisor : 1);
 	clock_gettime(CLOCK_MONOTONIC, &to);
-	printf("end %s %lld\n", r->name, (to.tv_sec - from.tv_sec) * 1000000000LL + (to.tv_nsec - from.tv_nsec));
+	printf("end %s %lld\n", r->name,
+	       (to.tv_sec - from.tv_sec) * 1000000000LL + (to.tv_nsec - from.tv_nsec));
 	fflush(stdout);
 }
 

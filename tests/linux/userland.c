@@ -53,7 +53,8 @@ static uint32_t call(void *at)
 
 static int rewritten(void)
 {
-	unsigned char *p = map(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	unsigned char *p =
+		map(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	int right = 0;
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
@@ -142,7 +143,8 @@ static int just_ahead(void)
 {
 	/* mov [rip + 1], dil -> the immediate of: mov eax, 0; ret */
 	static const unsigned char code[] = { 0x40, 0x88, 0x3d, 1, 0, 0, 0, 0xb8, 0, 0, 0, 0, 0xc3 };
-	unsigned char *p = map(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	unsigned char *p =
+		map(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	uint32_t (*f)(int);
 	int right = 0;
 
@@ -154,7 +156,7 @@ static int just_ahead(void)
 	return right;
 }
 
-/* --- faults --------------------------------------------------------------------------------------------------------- */
+/* --- faults ---------------------------------------------------------------------------------------------- */
 
 static sigjmp_buf back;
 static volatile uintptr_t fault_at;
@@ -177,14 +179,43 @@ static int touch(void (*f)(void *), void *at)
 	return fault_kind;
 }
 
-static void reads(void *p) { *(volatile char *)p; }
-static void writes(void *p) { *(volatile char *)p = 1; }
-static void runs(void *p) { call(p); }
-static void divides(void *p) { (void)p; __asm__ volatile("xor %%ecx, %%ecx; div %%ecx" : : : "eax", "ecx", "edx", "cc"); }
-static void undefined(void *p) { (void)p; __asm__ volatile("ud2"); }
-static void privileged(void *p) { (void)p; __asm__ volatile("hlt"); }
-static void breaks(void *p) { (void)p; __asm__ volatile("int3"); }
-static void far_away(void *p) { (void)p; *(volatile char *)0x8000000000000000; }
+static void reads(void *p)
+{
+	*(volatile char *)p;
+}
+static void writes(void *p)
+{
+	*(volatile char *)p = 1;
+}
+static void runs(void *p)
+{
+	call(p);
+}
+static void divides(void *p)
+{
+	(void)p;
+	__asm__ volatile("xor %%ecx, %%ecx; div %%ecx" : : : "eax", "ecx", "edx", "cc");
+}
+static void undefined(void *p)
+{
+	(void)p;
+	__asm__ volatile("ud2");
+}
+static void privileged(void *p)
+{
+	(void)p;
+	__asm__ volatile("hlt");
+}
+static void breaks(void *p)
+{
+	(void)p;
+	__asm__ volatile("int3");
+}
+static void far_away(void *p)
+{
+	(void)p;
+	*(volatile char *)0x8000000000000000;
+}
 
 static void faults(void)
 {
@@ -196,24 +227,27 @@ static void faults(void)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		sigaction(kinds[i], &sa, NULL);
 	munmap(p + PAGE, PAGE);
-	printf("read %d, write %d, run %d, gap %d, nil %d\n", touch(reads, p), touch(writes, p), touch(runs, p), touch(reads, p + PAGE),
-	       touch(writes, NULL));
-	printf("divide %d, undefined %d, privileged %d, breakpoint %d, not canonical %d\n", touch(divides, p), touch(undefined, p),
-	       touch(privileged, p), touch(breaks, p), touch(far_away, p));
+	printf("read %d, write %d, run %d, gap %d, nil %d\n", touch(reads, p), touch(writes, p),
+	       touch(runs, p), touch(reads, p + PAGE), touch(writes, NULL));
+	printf("divide %d, undefined %d, privileged %d, breakpoint %d, not canonical %d\n", touch(divides, p),
+	       touch(undefined, p), touch(privileged, p), touch(breaks, p), touch(far_away, p));
 	for (int i = 0; i < ROUNDS; i++)
 		right += touch(writes, p + i) && fault_at == (uintptr_t)p + i;
 	printf("addresses of faults: %d\n", right);
 	munmap(p, PAGE);
 }
 
-/* --- registers ------------------------------------------------------------------------------------------------------ */
+/* --- registers ------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t ticks;
 
 static void tick(int sig)
 {
 	/* the handler spoils what the kernel has to restore */
-	__asm__ volatile("vpcmpeqd %%ymm0, %%ymm0, %%ymm0; vpcmpeqd %%ymm9, %%ymm9, %%ymm9; fninit; fldpi" : : : "xmm0", "xmm9");
+	__asm__ volatile("vpcmpeqd %%ymm0, %%ymm0, %%ymm0; vpcmpeqd %%ymm9, %%ymm9, %%ymm9; fninit; fldpi"
+			 :
+			 :
+			 : "xmm0", "xmm9");
 	ticks += sig == SIGALRM;
 }
 
@@ -265,7 +299,9 @@ static int steps(void)
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);
 		__asm__ volatile("int3; mov $5, %%ecx; xor %%eax, %%eax; 1: add $3, %%eax; loop 1b; nop; int3"
-				 : : : "eax", "ecx", "cc");
+				 :
+				 :
+				 : "eax", "ecx", "cc");
 		_exit(0);
 	}
 	waitpid(pid, &status, 0);
@@ -282,7 +318,7 @@ static int steps(void)
 	return WIFEXITED(status);
 }
 
-/* --- threads -------------------------------------------------------------------------------------------------------- */
+/* --- threads --------------------------------------------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static long counted, added;
