@@ -200,6 +200,7 @@ bench: $(B)/.test-deps all guests  ## measure against runc, crun, podman, docker
 	$(Q)tools/deps bench
 	$(Q)bench/run $(B)/hull
 	$(Q)bench/vm $(B)
+	$(Q)bench/bt $(B)
 
 install: all  ## into $(DESTDIR)$(PREFIX)
 	$(Q)tools/install $(B) '$(DESTDIR)' '$(PREFIX)'

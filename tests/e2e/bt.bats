@@ -17,7 +17,8 @@ setup_file() {
 	"$BATS_TEST_DIRNAME/../../tools/debian-kernel" "$KERNEL" 2>"$HULL_TMP/why" || { mv "$HULL_TMP/why" "$HULL_TMP/no_kernel"; return 0; }
 	gcc -O2 -static -o "$HULL_TMP/vsock" "$here/vsock.c"
 	gcc -m32 -O2 -ffreestanding -fno-pic -fno-stack-protector -static -nostdlib -no-pie -o "$HULL_TMP/i386" "$here/i386.c"
-	"$here/mkinitrd" "$LINUX" "$KERNEL" "$HULL_TMP/vsock" "$HULL_TMP/i386"
+	gcc -O2 -static -o "$HULL_TMP/userland" "$here/userland.c"
+	"$here/mkinitrd" "$LINUX" "$KERNEL" "$HULL_TMP"/{vsock,i386,userland}
 	mkdir "$HULL_TMP/applets"
 	busybox --install -s "$HULL_TMP/applets"
 }
@@ -106,6 +107,13 @@ not_running() { ! pgrep -f "$1" >/dev/null; }
 	want=$("$HULL_TMP/i386") || skip "this host runs no 32-bit programs"
 	linux i386
 	said "$want"
+}
+
+@test "code that changes, faults that are caught, registers over switches: as on the host" {
+	need_kernel
+	timeout 60 "$HULL_TMP/userland" >want
+	linux userland
+	diff want linux.out
 }
 
 @test "two machines at once" {

@@ -19,7 +19,7 @@ static int copy(int from, int to)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_vm host = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST};
+	struct sockaddr_vm host = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST };
 	int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
 
 	host.svm_port = argc > 1 ? atoi(argv[1]) : 0;
