@@ -263,11 +263,13 @@ bool translate__insert(struct bt_block *b)
 	struct translate_store *s = translate__store();
 	struct bt_block **head = &s->hash[hash_of(b->rip)];
 
-	if (!page_bit(b->gpa) || (b->gpa2 != NONE && !page_bit(b->gpa2)))
+	if (!b->look && (!page_bit(b->gpa) || (b->gpa2 != NONE && !page_bit(b->gpa2))))
 		return false;
 	s->order[s->n_blocks++] = b;
 	b->next = *head;
 	*head = b;
+	if (b->look)
+		return true;
 	page_add(b, 0, b->gpa);
 	/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
 	if (b->gpa2 != NONE && hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
