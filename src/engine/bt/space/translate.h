@@ -100,6 +100,7 @@ bool bt_is_entering(const void *pc);
 void bt_link(const struct bt_exit *x, struct bt_block *to); /* refuses what must not be linked */
 void bt_table_put(struct bt_block *b);                      /* into the tables of indirect targets */
 void bt_table_put_over(struct bt_block *b); /* the same, where one that is dead now has the place */
+void bt_fetched_clear(void); /* forgets where code was fetched from: addresses may mean other pages now */
 void bt_table_catch_up(
 	void); /* the tables are each process's own, the cache is not: it may have been dropped meanwhile */
 void bt_table_clear(bool user);        /* the user's or the kernel's */
