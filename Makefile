@@ -126,8 +126,10 @@ $(SPACE): $(SPACEOBJ)
 $(B)/space/program: $(SPACE)
 	$(Q)objcopy --strip-all $< $@
 
-$(B)/obj/engine/bt/spawn.o: $(B)/space/program
-$(B)/obj/engine/bt/spawn.o: EXTRA += -DHULL_SPACE='"$(B)/space/program"'
+$(B)/gen/space.h: $(B)/space/program
+	@mkdir -p $(@D)
+	$(Q)echo '#define HULL_SPACE "$<"' >$@
+$(B)/obj/engine/bt/spawn.o: $(B)/gen/space.h
 
 guests: $(GUESTS)  ## what the tests run in machines
 

@@ -23,6 +23,7 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "engine/bt/bt_internal.h"
+#include "gen/space.h"
 #include "sys/call.h"
 #include "sys/cred.h"
 #include "sys/file.h"
@@ -39,7 +40,7 @@ enum {
 	FIRST_OWN = BT_FD_SOCKET - BT_FD_EXCHANGE /* of what a space is given; before it, the machine's */
 };
 
-/* build/space/program, from the Makefile */
+/* the program's file, whose name the Makefile has put into gen/space.h */
 __asm__(".pushsection .rodata\n"
 	".balign 16\n"
 	"bt_program:\n"

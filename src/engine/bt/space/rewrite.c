@@ -138,7 +138,7 @@ static bool plan_stack(const struct x86_insn *i, enum bt_mode mode)
 	if (i->op_size != 8)
 		return false;
 	switch (i->opcode) {
-	case 0x50 ... 0x5f: return true;
+	case 0x50 ... 0x5f:
 	case 0x68:
 	case 0x6a: return true;
 	case 0x8f: return i->is_mem && i->base != X86_RSP && mode == BT_KERNEL;

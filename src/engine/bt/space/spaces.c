@@ -148,15 +148,14 @@ enum { ALONE_MS = 5, LOOSEN_MS = 100 };
 
 static void place(struct bt_cpu *c, unsigned i, uint32_t core)
 {
-	uint64_t mask[BT_CORES_MAX / 64] = { 0 };
+	uint64_t one[BT_CORES_MAX / 64] = { 0 };
 
 	if (c->spaces.core[i] == core)
 		return;
 	if (core < BT_CORES_MAX)
-		mask[core / 64] = 1ULL << core % 64;
-	else
-		__builtin_memcpy(mask, c->exchange->allowed, sizeof(mask));
-	BT_CALL(SYS_sched_setaffinity, c->spaces.tid[i], sizeof(mask), mask);
+		one[core / 64] = 1ULL << core % 64;
+	BT_CALL(SYS_sched_setaffinity, c->spaces.tid[i], sizeof(one),
+		core < BT_CORES_MAX ? one : c->exchange->allowed);
 	c->spaces.core[i] = core;
 }
 
