@@ -93,6 +93,9 @@ int cmd_main(int argc, char **argv);
  */
 const struct cmd *cmd_find(int argc, char *const *argv, int *ret_words);
 
+/* cmd_engine() - the default of --engine wherever a machine starts: HULL_ENGINE, or NULL. */
+const char *cmd_engine(void);
+
 /* cmd_runtime() - the runtime at the global root, opened once; cmd_close() closes it. */
 int cmd_runtime(struct runtime **ret_rt, struct err *e);
 void cmd_close(void);

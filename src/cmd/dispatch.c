@@ -58,6 +58,13 @@ int cmd_runtime(struct runtime **ret_rt, struct err *e)
 	return 0;
 }
 
+const char *cmd_engine(void)
+{
+	const char *name = getenv("HULL_ENGINE");
+
+	return name && *name ? name : NULL;
+}
+
 void cmd_close(void)
 {
 	runtime_close(open_runtime);

@@ -201,6 +201,8 @@ void docs_man_all(struct buf *b)
 	}
 	buf_puts(b, ".SH ENVIRONMENT\n.TP\n\\fBHULL_ROOT\\fR, \\fBHULL_RUN_ROOT\\fR\nStand for "
 		    "\\fB\\-\\-root\\fR and \\fB\\-\\-run\\-root\\fR.\n"
+		    ".TP\n\\fBHULL_ENGINE\\fR\nStands for \\fB\\-\\-engine\\fR where a machine starts: "
+		    "auto, kvm or bt.\n"
 		    ".SH EXIT STATUS\n0, or 1 after an error, which is one line on standard error. "
 		    "\\fBrun\\fR, \\fBexec\\fR and "
 		    "\\fBstart \\-a\\fR end with the workload\\(aqs status; 125 is an error of hull, 126 a "

@@ -28,8 +28,8 @@ static const struct opt opts[] = {
 	{ "describe-snapshot", 0, OPT_STRING, OPT(describe), "FILE",
 	  "Print the version of a snapshot's format and end", "@file" },
 	{ "enable-pci", 0, OPT_FLAG, OPT(pci), NULL, "Devices on PCI instead of MMIO", NULL },
-	{ "engine", 0, OPT_STRING, OPT(engine), "NAME", "What executes the processors: kvm, bt or auto",
-	  "auto kvm bt" },
+	{ "engine", 0, OPT_STRING, OPT(engine), "NAME",
+	  "What executes the processors: auto, kvm or bt (auto; HULL_ENGINE)", "auto kvm bt" },
 	{ "http-api-max-payload-size", 0, OPT_INT, OPT(payload_max), "BYTES",
 	  "Longest body of a request (51200)", NULL },
 	{ "id", 0, OPT_STRING, OPT(id), "ID",
@@ -68,12 +68,15 @@ static void defaults(void *arg)
 
 	o->api_sock = FC_SOCKET;
 	o->id = "anonymous-instance";
+	o->engine = cmd_engine();
 	o->payload_max = FC_PAYLOAD_DEFAULT;
 	o->mmds_max = -1;
 }
 
 static int check(const struct firecracker_opts *o, struct err *e)
 {
+	const char *engine;
+
 	if (o->no_api && !o->config_file)
 		return err_set(e, EINVAL, "--no-api needs --config-file");
 	if (o->seccomp_filter)
@@ -82,6 +85,8 @@ static int check(const struct firecracker_opts *o, struct err *e)
 	    o->mmds_max < -1)
 		return err_set(e, EINVAL, "a number below zero makes no sense");
 	if (o->level && fc_level_check(o->level, e) < 0)
+		return -EINVAL;
+	if (engine_name_check(o->engine, &engine, e) < 0)
 		return -EINVAL;
 	return fc_id_check(o->id, e);
 }

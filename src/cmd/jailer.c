@@ -6,6 +6,7 @@
 
 #include "api/firecracker.h"
 #include "base/err.h"
+#include "base/guard.h"
 #include "base/time.h"
 #include "cmd/table.h"
 #include "vm/jailer.h"
@@ -102,6 +103,8 @@ static int read_config(const struct jailer_opts *o, struct jailer_config *c, str
 static int jailer_main(void *arg, int argc, char **argv, struct err *e)
 {
 	const struct jailer_opts *o = arg;
+	auto_free char *engine = cmd_engine() ? str_printf("HULL_ENGINE=%s", cmd_engine()) : NULL;
+	char *const env[] = { engine, NULL };
 	struct jailer_config c = {
 		.id = o->id,
 		.exec_file = o->exec_file,
@@ -117,6 +120,7 @@ static int jailer_main(void *arg, int argc, char **argv, struct err *e)
 		.no_file = NO_FILE_DEFAULT,
 		.args = argv,
 		.n_args = (unsigned)argc,
+		.env = env,
 		.start_us = time_now_ns(CLOCK_MONOTONIC) / 1000,
 		.start_cpu_us = time_now_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000,
 	};
@@ -139,7 +143,8 @@ const struct cmd cmd_jailer = {
 		 "sets limits and cgroups, enters "
 		 "a mount namespace that has nothing but this directory, makes the devices a machine needs, "
 		 "joins the network namespace, "
-		 "becomes the user and runs the program with --id and whatever stands behind --. NAME.pid in "
+		 "becomes the user and runs the program with --id and whatever stands behind --, with "
+		 "nothing in its environment but HULL_ENGINE if that is set. NAME.pid in "
 		 "the jail holds its process id. "
 		 "A link named jailer that points to hull is this command; for the program, use a link named "
 		 "firecracker.",

@@ -36,8 +36,8 @@ const struct opt vm_config_opts[] = {
 	{ "cpus", 'c', OPT_INT32, OPT(cpus), "N", "Processors, 1 to 32 (1)", NULL },
 	{ "cpu", 0, OPT_STRING, OPT(cpu), "MODEL",
 	  "What the processors are: 'host' or a named baseline (host)", "host" },
-	{ "engine", 0, OPT_STRING, OPT(engine), "NAME", "What executes them: auto, kvm or bt (auto)",
-	  "auto kvm bt" },
+	{ "engine", 0, OPT_STRING, OPT(engine), "NAME",
+	  "What executes them: auto, kvm or bt (auto; HULL_ENGINE)", "auto kvm bt" },
 	{ "disk", 'd', OPT_LIST, OPT(disk), "FILE[,format=raw|qcow2][,ro][,backing]",
 	  "A disk (raw unless said otherwise), 'backing': its backing files may be opened; may be repeated",
 	  "@file" },
@@ -72,6 +72,7 @@ void vm_config_defaults(void *opts)
 
 	o->memory = 128LL << 20;
 	o->cpus = 1;
+	o->engine = cmd_engine();
 }
 
 static int open_file(struct machine_file *f, const char *option, const char *path, int flags, struct err *e)
@@ -302,7 +303,6 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 		return err_set(e, EINVAL, "a machine needs --kernel FILE, see 'hull vm run --help'");
 	str_copy(c->id, sizeof(c->id), "vm");
 	c->track_dirty = o->track_dirty;
-	c->engine = o->engine;
 	c->cpus = o->cpus < 0 ? 0 : (unsigned)o->cpus;
 	c->mem_bytes = o->memory < 0 ? 0 : (uint64_t)o->memory;
 	c->pages = GMEM_PAGES_SMALL;
@@ -311,7 +311,9 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 	c->console = o->virtio_console;
 	c->jail = (struct machine_jail){ .on = !o->no_jail, .uid = JAIL_NOBODY, .gid = JAIL_NOBODY };
 	c->rtc = c->vmgenid = c->pvpanic = c->debug_exit = true;
-	r = copy_text(&c->cmdline, o->cmdline, e);
+	r = engine_name_check(o->engine, &c->engine, e);
+	if (r == 0)
+		r = copy_text(&c->cmdline, o->cmdline, e);
 	if (r == 0)
 		r = copy_text(&c->cpu_model, o->cpu, e);
 	if (r == 0 && !o->restoring)

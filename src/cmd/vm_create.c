@@ -186,7 +186,7 @@ static int snapshot_main(void *opts, int argc, char **argv, struct err *e)
 
 struct restore_opts {
 	struct start_opts start;
-	const char *name, *vsock_uds, *ahead;
+	const char *name, *vsock_uds, *ahead, *engine;
 	struct strv disk, net, pmem;
 };
 #undef OPT
@@ -203,6 +203,9 @@ static const struct opt restore_opts[] = {
 	{ "disk", 'd', OPT_LIST, OPT(disk), "ID=FILE[,format=raw|qcow2][,ro][,backing]",
 	  "This file in place of the saved disk disk0, disk1, ...; it must have what the disk had then",
 	  NULL },
+	{ "engine", 0, OPT_STRING, OPT(engine), "NAME",
+	  "What executes its processors: auto, kvm or bt (as the snapshot's machine; HULL_ENGINE)",
+	  "auto kvm bt" },
 	{ "name", 0, OPT_STRING, OPT(name), "NAME", "What the new machine is called (one is made up)", NULL },
 	{ "net", 'n', OPT_LIST, OPT(net), "ID=user|tap=NAME|bridge=NAME|switch=DIR",
 	  "What the saved card net0, net1, ... is plugged into now", NULL },
@@ -330,6 +333,7 @@ static int clone_make(struct machines *ms, const struct machines_snapshot *s, co
 {
 	auto_json json_t *options = json_deep_copy(json_object_get(s->info, "Options"));
 	struct restoring v = { s, o };
+	const char *engine;
 	int r = options ? 0 : err_sys(e, ENOMEM, "restore");
 
 	if (r == 0)
@@ -342,6 +346,10 @@ static int clone_make(struct machines *ms, const struct machines_snapshot *s, co
 		r = override(json_object_get(options, "Networks"), &o->net, "net", "net", e);
 	if (r == 0)
 		r = own_vsock(options, o->vsock_uds, e);
+	if (r == 0 && o->engine)
+		r = engine_name_check(o->engine, &engine, e);
+	if (r == 0 && o->engine && json_object_set_new(options, "Engine", json_string(o->engine)) < 0)
+		r = err_sys(e, ENOMEM, "--engine");
 	return r < 0 ? r : machines_create(ms, o->name, options, clone_disks, &v, id, e);
 }
 

@@ -192,14 +192,14 @@ int vm_options_launch(struct machines *ms, const struct instance *in, bool resto
 		vsock = str_printf("%s,uds=%s", o.vsock, own);
 		o.vsock = vsock;
 	}
+	if (!o.engine)
+		o.engine = cmd_engine();
 	r = vm_config_read(c, &o, e);
 	if (r == 0) {
 		str_format(c->id, sizeof(c->id), "%.12s", in->id);
 		l->config = c;
 		l->limits = (struct machines_limits){ o.cpu_weight, o.nano_cpus, o.memory_max };
 	}
-	if (r == 0 && c->engine) /* it is the JSON's, which may go before the machine does */
-		c->engine = str_eq(c->engine, "kvm") ? "kvm" : str_eq(c->engine, "bt") ? "bt" : NULL;
 	opts_free(&o);
 	return r < 0 ? err_wrap(e, r, "machine '%s'", in->name) : 0;
 }

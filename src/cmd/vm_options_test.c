@@ -171,6 +171,7 @@ static void test_what_a_start_could_not_read_is_refused_when_it_is_made(void **s
 		{ { .kernel = "kernel", .memory_max = 1 << 20 }, NULL, "--memory-max" },
 		{ { .kernel = "kernel", .pin = "0,0" }, NULL, "2 lists for 1 processors" },
 		{ { .kernel = "kernel", .pin = "" }, NULL, "--pin" },
+		{ { .kernel = "kernel", .engine = "vax" }, NULL, "engine 'vax': want auto, kvm" },
 		{ { .kernel = "kernel", .cmdline = "\xff" }, NULL, "CommandLine: it is no UTF-8" },
 	};
 
@@ -180,11 +181,58 @@ static void test_what_a_start_could_not_read_is_refused_when_it_is_made(void **s
 		struct err e = { 0 };
 
 		vm_config_defaults(&o);
+		if (row[i].o.engine)
+			o.engine = row[i].o.engine;
 		if (row[i].disk)
 			strv_add(&o.disk, row[i].disk);
 		assert_null(options_of(&o, &e));
 		if (!strstr(e.text, row[i].says))
 			fail_msg("row %zu: '%s', want '%s' in it", i, e.text, row[i].says);
+	}
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a && b ? str_eq(a, b) : a == b;
+}
+
+static void test_the_engine_is_the_options_then_the_environments(void **state)
+{
+	static const struct {
+		const char *option, *variable, *want, *kept;
+	} row[] = {
+		{ NULL, NULL, NULL, NULL },    { NULL, "", NULL, NULL },       { NULL, "bt", "bt", "bt" },
+		{ "kvm", "bt", "kvm", "kvm" }, { "auto", "bt", NULL, "auto" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct machines_launch l = { 0 };
+		struct instance in = { .id = "0123456789abcdef" };
+		struct vm_opts o = { .kernel = "kernel" };
+		struct machine_config c;
+		struct err e = { 0 };
+		const char *kept;
+		json_t *options;
+
+		unsetenv("HULL_ENGINE");
+		if (row[i].variable)
+			setenv("HULL_ENGINE", row[i].variable, 1);
+		vm_config_defaults(&o);
+		if (row[i].option)
+			o.engine = row[i].option;
+		options = options_of(&o, &e);
+		unsetenv("HULL_ENGINE");
+		kept = json_string_value(json_object_get(options, "Engine"));
+		if (!options || !same(kept, row[i].kept))
+			fail_msg("row %zu: kept '%s' (%s)", i, kept ? kept : "(null)", e.text);
+		in.config = json_pack("{s:o}", "Options", options);
+		machine_config_defaults(&c);
+		assert_int_equal(vm_options_launch(ms, &in, false, &c, &l, &e), 0);
+		json_decref(in.config); /* the configuration does not need it */
+		if (!same(c.engine, row[i].want))
+			fail_msg("row %zu: engine '%s'", i, c.engine ? c.engine : "(null)");
+		machine_config_fini(&c);
 	}
 }
 
@@ -218,6 +266,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_kept_is_what_a_start_reads),
 		cmocka_unit_test(test_a_vsock_without_a_path_has_one_of_the_machine),
 		cmocka_unit_test(test_what_a_start_could_not_read_is_refused_when_it_is_made),
+		cmocka_unit_test(test_the_engine_is_the_options_then_the_environments),
 		cmocka_unit_test(test_disks_are_told_apart_by_what_was_said_of_them),
 	};
 

@@ -26,27 +26,49 @@ static const struct engine_ops *find_any(struct err *e)
 	return NULL;
 }
 
-const struct engine_ops *engine_find(const char *name, struct err *e)
+/* by_name() - Return: -EINVAL with @e; *ret_ops NULL: any */
+static int by_name(const char *name, const struct engine_ops **ret_ops, struct err *e)
 {
 	char all[64] = "";
 	size_t len = 0;
 
+	*ret_ops = NULL;
 	if (!name || !*name || str_eq(name, "auto"))
-		return find_any(e);
+		return 0;
 	for (const struct engine_ops *const *t = engine_table; *t; t++) {
-		int r;
-
 		if (len < sizeof(all))
 			len += str_format(all + len, sizeof(all) - len, ", %s", (*t)->name);
 		if (!str_eq((*t)->name, name))
 			continue;
-		r = (*t)->probe(e);
-		if (r == 0)
-			return *t;
-		err_wrap(e, r, "engine '%s'", name);
-		return NULL;
+		*ret_ops = *t;
+		return 0;
 	}
-	err_set(e, EINVAL, "engine '%s': want auto%s", name, all);
+	return err_set(e, EINVAL, "engine '%s': want auto%s", name, all);
+}
+
+int engine_name_check(const char *name, const char **ret_name, struct err *e)
+{
+	const struct engine_ops *ops;
+	int r = by_name(name, &ops, e);
+
+	if (r == 0)
+		*ret_name = ops ? ops->name : NULL;
+	return r;
+}
+
+const struct engine_ops *engine_find(const char *name, struct err *e)
+{
+	const struct engine_ops *ops;
+	int r = by_name(name, &ops, e);
+
+	if (r < 0)
+		return NULL;
+	if (!ops)
+		return find_any(e);
+	r = ops->probe(e);
+	if (r == 0)
+		return ops;
+	err_wrap(e, r, "engine '%s'", name);
 	return NULL;
 }
 

@@ -9,8 +9,8 @@
  *
  * Memory is given as a mapping and the file behind it: kvm uses the mapping, bt maps the file into its processes.
  *
- * An access that exited is completed by the next run: read a processor's state only after an ENGINE_EXIT_KICKED (kick, and
- * run until it is reported). To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
+ * An access that exited is completed by the next run: read or set a processor's state only after an ENGINE_EXIT_KICKED (kick, and
+ * run until it is reported), or before its first run. To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
  * way in the controller needs somebody to arrive at.
  *
  * Set memory before anything else: a slot costs little then, and milliseconds behind doorbells, interrupts and processors.
@@ -89,7 +89,10 @@ struct engine_cpu {
 };
 
 struct engine_ops {
-	const char *name;            /* "kvm", "bt" */
+	const char *name; /* "kvm", "bt" */
+	/* guest memory is a file mapped shared, for processes of the engine's own map it, too: no private copy, no userfaultfd */
+	bool shared_memory;
+	unsigned slots;              /* of memory that it has; 0: ENGINE_SLOTS_MAX */
 	int (*probe)(struct err *e); /* can this host? no side effects. 0, or -errno with the reason */
 	int (*vm_new)(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e);
 	void (*vm_free)(struct engine_vm *vm); /* its processors are freed before */
@@ -97,6 +100,8 @@ struct engine_ops {
 		       struct err *e); /* size 0 takes the slot away */
 	int (*dirty_get)(struct engine_vm *vm, unsigned slot, uint64_t *bits,
 			 size_t n_words); /* ORs in, and clears */
+	/* mem_written() - a device has written there: what was translated from it is no more. NULL: the engine sees it itself. */
+	void (*mem_written)(struct engine_vm *vm, uint64_t gpa, uint64_t len);
 	int (*irq_set)(struct engine_vm *vm, unsigned gsi, bool level);
 	int (*msi_send)(struct engine_vm *vm, uint64_t addr, uint32_t data);
 	int (*irqfd)(struct engine_vm *vm, unsigned gsi, int fd, bool on); /* edge on each signal of @fd */
@@ -129,6 +134,12 @@ extern const struct engine_ops
 
 /* engine_find() - by name; NULL or "auto": the first that can. Return: NULL with @e, which names those there are. */
 const struct engine_ops *engine_find(const char *name, struct err *e);
+
+/*
+ * engine_name_check() - is there one of that name? Whether it can run here is not asked.
+ * Return: 0 with *ret_name: a constant, NULL for auto (also what NULL and "" mean); -EINVAL with @e, which names those there are
+ */
+int engine_name_check(const char *name, const char **ret_name, struct err *e);
 
 /* One wrapper for each verb, engine_x(): checks arguments once for all; an op that is NULL is -EOPNOTSUPP. */
 int engine_vm_new(const struct engine_ops *ops, struct engine_vm **ret_vm, const struct engine_config *c,

@@ -636,11 +636,23 @@ static void test_states_and_slots_that_make_no_sense_are_refused(void **state)
 
 static void test_an_engine_nobody_knows_is_refused_with_those_there_are(void **state)
 {
+	static const char *const known[] = { NULL, "", "auto", "kvm", "bt" };
 	struct err e = { 0 };
+	const char *name;
 
 	(void)state;
 	assert_null(engine_find("vax", &e));
 	assert_string_equal(e.text, "engine 'vax': want auto, kvm, bt");
+	name = "as it was";
+	assert_int_equal(engine_name_check("vax", &name, &e), -EINVAL);
+	assert_string_equal(name, "as it was");
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		assert_int_equal(engine_name_check(known[i], &name, &e), 0);
+		if (i < 3)
+			assert_null(name);
+		else
+			assert_string_equal(name, known[i]);
+	}
 }
 
 int main(void)

@@ -29,6 +29,14 @@ static bool is_up(const struct ioapic *io, unsigned pin)
 	return io->lines >> pin & 1;
 }
 
+/* is_level() - Spec: 82093AA 3.2.4: NMI, SMI and INIT are edges, whatever the entry says. */
+static bool is_level(uint64_t e)
+{
+	unsigned mode = e >> MODE_SHIFT & 7;
+
+	return e & LEVEL && (mode == IRQ_FIXED || mode == IRQ_LOWEST);
+}
+
 /* deliver() - what waits at the pin, unless a processor is still at it */
 static void deliver(struct ioapic *io, unsigned pin)
 {
@@ -38,12 +46,12 @@ static void deliver(struct ioapic *io, unsigned pin)
 		.vector = (uint8_t)e,
 		.mode = (enum irq_mode)(e >> MODE_SHIFT & 7),
 		.logical = e & LOGICAL,
-		.level = e & LEVEL,
+		.level = is_level(e),
 	};
 
-	if (e & MASKED || (e & LEVEL && e & REMOTE_IRR))
+	if (e & MASKED || (m.level && e & REMOTE_IRR))
 		return;
-	if (e & LEVEL)
+	if (m.level)
 		io->entry[pin] |= REMOTE_IRR;
 	io->send(io->arg, &m);
 }
@@ -56,7 +64,7 @@ void ioapic_line(struct ioapic *io, unsigned pin, bool up)
 		return;
 	was = is_up(io, pin);
 	io->lines = up ? io->lines | 1U << pin : io->lines & ~(1U << pin);
-	if (up && (!was || io->entry[pin] & LEVEL))
+	if (up && (!was || is_level(io->entry[pin])))
 		deliver(io, pin);
 }
 
@@ -79,12 +87,12 @@ static void entry_write(struct ioapic *io, unsigned reg, uint32_t value)
 	uint64_t *e = &io->entry[pin];
 
 	if (reg & 1) {
-		*e = (*e & 0xffffffff) | (uint64_t)value << 32;
+		*e = (*e & 0xffffffff) | (uint64_t)(value & 0xff000000) << 32;
 		return;
 	}
 	*e = (*e & ~0xffffffffULL) | (*e & REMOTE_IRR) |
 	     (value & 0x1ffff & ~(uint32_t)(PENDING | REMOTE_IRR));
-	if (!(*e & LEVEL)) /* which is how software without an EOI register ends one */
+	if (!is_level(*e)) /* which is how software without an EOI register ends one */
 		*e &= ~(uint64_t)REMOTE_IRR;
 	else if (is_up(io, pin))
 		deliver(io, pin);
@@ -139,4 +147,7 @@ void ioapic_restore(struct ioapic *io, struct record_in *in)
 	io->lines = record_get_u32(in) & ((1U << IOAPIC_PINS) - 1);
 	for (unsigned i = 0; i < IOAPIC_PINS; i++)
 		io->entry[i] = record_get_u64(in) & (0xff000000ffffffffULL & ~0xfffe1000ULL);
+	for (unsigned i = 0; i < IOAPIC_PINS && in->rc == 0; i++)
+		if (is_up(io, i) && is_level(io->entry[i]))
+			deliver(io, i); /* it was on its way */
 }

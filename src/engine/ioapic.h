@@ -44,6 +44,7 @@ void ioapic_write(struct ioapic *io, unsigned offset, uint32_t value);
 
 /* Its part of the record "irqchip": base, selected register, id, lines, entries. */
 void ioapic_save(const struct ioapic *io, struct record_out *o);
+/* ioapic_restore() - sends what a line that is up waits with, so processors come before it. */
 void ioapic_restore(struct ioapic *io, struct record_in *in);
 
 #endif

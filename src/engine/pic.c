@@ -26,11 +26,14 @@ enum {
 
 static_assert(sizeof(struct pic_chip) == 16, "as snapshots have it");
 
+/* Not the timer, the keyboard, the cascade, the clock and the coprocessor. */
+static const uint8_t elcr_mask[2] = { [MASTER] = 0xf8, [SLAVE] = 0xde };
+
 void pic_init(struct pic *p)
 {
 	*p = (struct pic){ 0 };
-	p->chip[MASTER].elcr_mask = 0xf8;
-	p->chip[SLAVE].elcr_mask = 0xde;
+	for (unsigned i = 0; i < 2; i++)
+		p->chip[i].elcr_mask = elcr_mask[i];
 }
 
 /* priority() - of the first line in @lines, counted from the highest; LINES: none */
@@ -43,16 +46,21 @@ static unsigned priority(const struct pic_chip *c, unsigned lines)
 	return n;
 }
 
+/* in_service() - which count: in special mask mode those that are masked do not */
+static unsigned in_service(const struct pic_chip *c)
+{
+	return c->special_mask ? c->isr & ~c->imr : c->isr;
+}
+
 /* waiting() - the line that may interrupt now; -1: none */
 static int waiting(const struct pic_chip *c, bool master)
 {
-	unsigned asks = priority(c, c->irr & ~c->imr), busy = c->isr;
+	unsigned asks = priority(c, c->irr & ~c->imr), busy = priority(c, in_service(c));
+	unsigned line = (asks + c->lowest) & 7;
 
-	if (c->special_mask)
-		busy &= ~(unsigned)c->imr;
-	if (c->special_nested && master)
-		busy &= ~(1U << CASCADE);
-	return asks < priority(c, busy) ? (int)((asks + c->lowest) & 7) : -1;
+	if (asks == busy && asks < LINES && c->special_nested && master && line == CASCADE)
+		return CASCADE; /* of the slave's another one may go before that in service */
+	return asks < busy ? (int)line : -1;
 }
 
 static void chip_line(struct pic_chip *c, unsigned line, bool up)
@@ -70,17 +78,19 @@ static void chip_line(struct pic_chip *c, unsigned line, bool up)
 	c->last |= bit;
 }
 
+/* cascade() - each interrupt of the slave is an edge of its own; one that it takes back is nothing the master asks with. */
 static void cascade(struct pic *p)
 {
-	if (waiting(&p->chip[SLAVE], false) >= 0) { /* each is an edge of its own */
-		chip_line(&p->chip[MASTER], CASCADE, false);
+	chip_line(&p->chip[MASTER], CASCADE, false);
+	if (waiting(&p->chip[SLAVE], false) >= 0)
 		chip_line(&p->chip[MASTER], CASCADE, true);
-	}
+	else
+		p->chip[MASTER].irr &= (uint8_t) ~(1U << CASCADE);
 }
 
 void pic_line(struct pic *p, unsigned line, bool up)
 {
-	if (line >= PIC_LINES)
+	if (line >= PIC_LINES || line == CASCADE)
 		return;
 	chip_line(&p->chip[line / LINES], line % LINES, up);
 	cascade(p);
@@ -180,7 +190,7 @@ static void end(struct pic_chip *c, uint8_t value)
 		return;
 	}
 	if (!specific) {
-		n = priority(c, c->isr);
+		n = priority(c, in_service(c));
 		if (n == LINES)
 			return;
 		line = (n + c->lowest) & 7;
@@ -247,5 +257,7 @@ void pic_restore(struct pic *p, struct record_in *in)
 	for (unsigned i = 0; i < 2; i++) {
 		p->chip[i].lowest &= 7;
 		p->chip[i].init &= 3;
+		p->chip[i].elcr_mask = elcr_mask[i];
+		p->chip[i].elcr &= elcr_mask[i];
 	}
 }

@@ -2,7 +2,8 @@
 /*
  * pic.h - the pair of 8259 interrupt controllers of a PC, for engines that have none of their own
  *
- * One thread at a time: the caller locks. Lines 0 to 7 are the master's, 8 to 15 the slave's, which is on the master's line 2.
+ * One thread at a time: the caller locks. Lines 0 to 7 are the master's, 8 to 15 the slave's, which is on the master's line 2:
+ * that one is nobody else's.
  *
  * Spec: Intel 8259A; ICH datasheets for the ELCR ports
  */

@@ -14,6 +14,7 @@
  * looks only while the machine is paused, and pausing orders both sides.
  *
  * syscalls(device): madvise
+ * syscalls(hotplug): memfd_create ftruncate fcntl
  */
 #include "mem/gmem.h"
 
@@ -52,23 +53,48 @@ static long place(gpa_t base, uint64_t size)
 	return at + (long)skip;
 }
 
+/* file_make() - the memory file of a RAM region. Return: descriptor or -errno. */
+static int file_make(uint64_t size, enum gmem_pages pages)
+{
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	auto_close int fd = -1;
+	long r;
+
+	if (pages == GMEM_PAGES_2M)
+		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+	fd = file_memfd("guest", flags);
+	if (fd < 0)
+		return fd;
+	r = SYS2(SYS_ftruncate, fd, size);
+	if (r >= 0)
+		r = SYS3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	return r < 0 ? (int)r : TAKE_FD(fd);
+}
+
+uint64_t gmem_in_file(const struct gmem_region *r)
+{
+	uint64_t n = (r->fd_bytes + GMEM_PAGE - 1) & ~(uint64_t)(GMEM_PAGE - 1);
+
+	return n < r->size ? n : r->size;
+}
+
 /* region_map() - map what @r describes; on failure it has no mapping. */
 static int region_map(struct gmem_region *r, int extra)
 {
 	int prot = PROT_READ | (r->readonly && r->shared ? 0 : PROT_WRITE);
 	int flags = MAP_FIXED | (r->shared ? MAP_SHARED : MAP_PRIVATE) | extra;
-	uint64_t in_file = (r->fd_bytes + GMEM_PAGE - 1) & ~(uint64_t)(GMEM_PAGE - 1);
+	uint64_t in_file = gmem_in_file(r);
 	long at = place(r->base, r->size), got = 0;
 
 	if (at < 0)
 		return (int)at;
-	if (in_file > r->size)
-		in_file = r->size;
 	if (in_file > 0)
 		got = map_pages((void *)at, in_file, prot, flags, r->fd, r->fd_offset);
 	if (got >= 0 && in_file < r->size)
+		got = r->tail_fd = file_make(r->size - in_file, GMEM_PAGES_SMALL);
+	if (got >= 0 && in_file < r->size)
 		got = map_pages((void *)(at + (long)in_file), r->size - in_file, prot,
-				MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+				MAP_FIXED | MAP_SHARED | MAP_NORESERVE, r->tail_fd, 0);
 	if (got < 0) {
 		SYS2(SYS_munmap, at, r->size);
 		return (int)got;
@@ -84,9 +110,10 @@ static void region_fini(struct gmem_region *r)
 	if (r->host)
 		SYS2(SYS_munmap, r->host, r->size);
 	fd_close(&r->fd);
+	fd_close(&r->tail_fd);
 	free(r->there);
 	free(r->dirty);
-	*r = (struct gmem_region){ .fd = -1 };
+	*r = (struct gmem_region){ .fd = -1, .tail_fd = -1 };
 }
 
 /* slot_find() - where a region of these bounds belongs. Return: index or -errno. */
@@ -126,27 +153,9 @@ static int region_add(struct gmem *m, int slot, struct gmem_region *r, int extra
 	return 0;
 }
 
-/* file_make() - the memory file of a RAM region. Return: descriptor or -errno. */
-static int file_make(uint64_t size, enum gmem_pages pages)
-{
-	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	auto_close int fd = -1;
-	long r;
-
-	if (pages == GMEM_PAGES_2M)
-		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-	fd = file_memfd("guest", flags);
-	if (fd < 0)
-		return fd;
-	r = SYS2(SYS_ftruncate, fd, size);
-	if (r >= 0)
-		r = SYS3(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-	return r < 0 ? (int)r : TAKE_FD(fd);
-}
-
 int gmem_add_ram(struct gmem *m, gpa_t base, uint64_t size, enum gmem_pages pages, struct err *e)
 {
-	struct gmem_region r = { .base = base, .size = size, .fd = -1, .fd_bytes = size };
+	struct gmem_region r = { .base = base, .size = size, .fd = -1, .tail_fd = -1, .fd_bytes = size };
 	int rc, slot;
 
 	if (pages == GMEM_PAGES_2M && ((base | size) & (HUGE_BYTES - 1)))
@@ -182,7 +191,7 @@ static int file_bytes(int fd, uint64_t offset, uint64_t size, uint64_t *ret)
 int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t offset, bool shared,
 		  bool readonly, bool ram, struct err *e)
 {
-	struct gmem_region r = { .base = base, .size = size, .fd = fd, .fd_offset = offset };
+	struct gmem_region r = { .base = base, .size = size, .fd = fd, .tail_fd = -1, .fd_offset = offset };
 	int slot = slot_find(m, base, size, e);
 	int rc;
 
@@ -259,6 +268,8 @@ static void region_mark(const struct gmem_region *r, uint64_t offset, uint64_t l
 
 void gmem_mark(const struct gmem *m, gpa_t addr, uint64_t len)
 {
+	if (m->marked && len > 0)
+		m->marked(m->marked_arg, addr, len);
 	while (len > 0) {
 		const struct gmem_region *r = gmem_find(m, addr, 1);
 		uint64_t n;

@@ -35,8 +35,8 @@ struct gmem_region {
 	bool shared;        /* other processes see what is written (MAP_SHARED); else copy on write */
 	bool readonly;      /* to the guest */
 	bool ram; /* part of the machine's memory: in snapshots and in the memory map; else a device's (pmem) */
-	uint64_t
-		fd_bytes; /* of @fd from @fd_offset; less than @size: the rest is zero memory of this process alone */
+	uint64_t fd_bytes; /* of @fd from @fd_offset; less than @size: the rest is zero memory of @tail_fd */
+	int tail_fd;       /* owned memory file, from its start; -1: @fd has all */
 	uint8_t *there; /* owned; a bit for each block that is there (gmem_set_there()); NULL: all of it is */
 	uint64_t block; /* bytes of one */
 	bool has_slot;  /* the board's: the guest sees it, by this slot of the engine */
@@ -47,6 +47,9 @@ struct gmem_region {
 struct gmem {
 	struct gmem_region region[GMEM_REGIONS_MAX]; /* by address */
 	unsigned n;
+	/* is told of what gmem_mark() is told, in the same thread; NULL: nobody */
+	void (*marked)(void *arg, gpa_t addr, uint64_t len);
+	void *marked_arg;
 };
 
 /**
@@ -65,6 +68,9 @@ int gmem_add_ram(struct gmem *m, gpa_t base, uint64_t size, enum gmem_pages page
 int gmem_add_file(struct gmem *m, gpa_t base, uint64_t size, int fd, uint64_t offset, bool shared,
 		  bool readonly, bool ram, struct err *e);
 
+/* gmem_in_file() - bytes of @r, whole pages, that are mapped from @fd: what is behind is @tail_fd. */
+uint64_t gmem_in_file(const struct gmem_region *r);
+
 /**
  * gmem_blocks() - the region at @base is made of blocks of @block bytes, of which all or none are there now
  *
@@ -80,7 +86,7 @@ void gmem_remove(struct gmem *m, gpa_t base);
 /* gmem_track() - remember from now on which pages this process writes (gmem_mark()), cleared by gmem_dirty_take(). */
 int gmem_track(struct gmem *m, struct err *e);
 
-/* gmem_mark() - this process has written there through a pointer. Cheap when nothing is tracked. Any thread. */
+/* gmem_mark() - this process has written there through a pointer, and the guest does not know yet. Cheap when nothing is tracked. Any thread. */
 void gmem_mark(const struct gmem *m, gpa_t addr, uint64_t len);
 
 /* gmem_dirty_take() - OR region @i's bits into @bits (a bit a page) and clear them. */

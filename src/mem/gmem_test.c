@@ -214,6 +214,10 @@ static void test_gmem_fills_up_a_short_device_file(void **state)
 	assert_int_equal(gmem_read(&m, PAGE, got, 2), 0);
 	assert_memory_equal(got, "x\0", 2);
 	assert_int_equal(gmem_write(&m, 2 * MIB - 2, "ab", 2), 0);
+	assert_int_equal(gmem_in_file(&m.region[0]), 2 * PAGE);
+	assert_int_equal(pread(m.region[0].tail_fd, got, 2, 2 * MIB - 2 * PAGE - 2),
+			 2); /* others can map it, too */
+	assert_memory_equal(got, "ab", 2);
 	assert_int_equal(gmem_write(&m, 1, "ab", 2), 0);
 	assert_int_equal(pread(fd, got, 2, 1), 2);
 	assert_memory_equal(got, "ab", 2);

@@ -256,6 +256,7 @@ static void test_a_snapshot_keeps_the_numbers_of_what_came_and_went(void **state
 	r.state.fd = files[0];
 	r.mem.fd = files[1];
 	r.serial_out = w.out[1];
+	r.engine = getenv("HULL_ENGINE");
 	lseek(files[0], 0, SEEK_SET);
 	if (machine_restore(&w.m, &r, &w.loop, NULL, &w.e) < 0)
 		fail_msg("%s", w.e.text);

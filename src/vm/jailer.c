@@ -233,7 +233,6 @@ static int exec_program(const struct jailer_config *c, const char *name, struct 
 	auto_free char *cpu = str_printf("--start-time-cpu-us=%lld", (long long)c->start_cpu_us);
 	auto_free char *parent = str_printf("--parent-cpu-time-us=%lld",
 					    (long long)(time_now_ns(CLOCK_PROCESS_CPUTIME_ID) / 1000));
-	char *const none[] = { NULL };
 	int r;
 
 	if (!argv || !path || !id || !start || !cpu || !parent)
@@ -245,7 +244,7 @@ static int exec_program(const struct jailer_config *c, const char *name, struct 
 	argv[4] = parent;
 	for (unsigned i = 0; i < c->n_args; i++)
 		argv[ARGS_OWN + i] = c->args[i];
-	r = (int)SYS3(SYS_execve, path, argv, none);
+	r = (int)SYS3(SYS_execve, path, argv, c->env);
 	return err_sys(e, -r, "Run '%s' in the jail", path);
 }
 

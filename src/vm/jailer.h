@@ -35,6 +35,7 @@ struct jailer_config {         /* all borrowed */
 	uint64_t fsize, no_file; /* RLIMIT_FSIZE, RLIMIT_NOFILE; UINT64_MAX: as it is */
 	char *const *args;       /* for the program, behind --id and the times */
 	unsigned n_args;
+	char *const *env;               /* all of its environment, ended by NULL */
 	int64_t start_us, start_cpu_us; /* clocks when the jailer began */
 };
 

@@ -157,8 +157,8 @@ int machine__pmem_add(struct machine *m, struct machine_pmem *p, struct err *e)
 	size = ALIGN_UP((uint64_t)st.st_size, (uint64_t)PMEM_ALIGN);
 	r = machine__memory_place(m, &p->base, size, PMEM_ALIGN, e);
 	if (r == 0)
-		r = gmem_add_file(&m->mem, p->base, size, TAKE_FD(p->file.fd), 0, !p->readonly, p->readonly,
-				  false, e);
+		r = gmem_add_file(&m->mem, p->base, size, TAKE_FD(p->file.fd), 0,
+				  !p->readonly || m->vm->ops->shared_memory, p->readonly, false, e);
 	if (r == 0)
 		r = pmem_new(&v, &m->mem, m->loop, name, p->base, &p->limit, e);
 	return r ? err_wrap(e, r, "%s", name) : machine__plug(m, v, p->id, e);

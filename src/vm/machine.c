@@ -150,6 +150,14 @@ static int wake_add(struct machine *m, struct err *e)
 	return r < 0 ? err_sys(e, -r, "the event loop") : 0;
 }
 
+/* memory_written() - by a device */
+static void memory_written(void *arg, gpa_t addr, uint64_t len)
+{
+	struct engine_vm *vm = arg;
+
+	vm->ops->mem_written(vm, addr, len);
+}
+
 int machine__make(struct machine *m, struct err *e)
 {
 	const struct engine_ops *ops = engine_find(m->config.engine, e);
@@ -158,6 +166,8 @@ int machine__make(struct machine *m, struct err *e)
 	if (!ops)
 		return e && e->code ? -e->code : -ENODEV;
 	r = engine_vm_new(ops, &m->vm, &(struct engine_config){ .n_cpus = m->config.cpus }, e);
+	m->mem.marked = r == 0 && ops->mem_written ? memory_written : NULL;
+	m->mem.marked_arg = m->vm;
 	if (r == 0)
 		r = memory_add(m, e);
 	if (r == 0)

@@ -23,7 +23,6 @@ struct serial;
 enum {
 	MACHINE_GUID_BYTES = 16,
 	MACHINE_WHY_MAX = 200,
-	MACHINE_PARTS_MAX = ENGINE_SLOTS_MAX - GMEM_REGIONS_MAX, /* of memory hot-plug's region */
 };
 
 struct machine_cpu {

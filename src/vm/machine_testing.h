@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* machine_testing.h - a machine with a guest of a few bytes, for tests; skips where no engine runs */
+/* machine_testing.h - a machine with a guest of a few bytes, for tests; skips where no engine runs; HULL_ENGINE names one */
 #ifndef VM_MACHINE_TESTING_H
 #define VM_MACHINE_TESTING_H
 
@@ -88,7 +88,7 @@ static inline int kernel_fd(const void *code, size_t len)
 static inline void world_open(struct world *w, const void *code, size_t len)
 {
 	*w = (struct world){ .loop.epfd = -1, .end = { .fire = on_timer, .arg = w } };
-	if (!engine_find(NULL, &w->e)) {
+	if (!engine_find(getenv("HULL_ENGINE"), &w->e)) {
 		print_message("no engine here: %s\n", w->e.text);
 		skip();
 	}
@@ -96,6 +96,7 @@ static inline void world_open(struct world *w, const void *code, size_t len)
 	assert_int_equal(loop_init(&w->loop), 0);
 	assert_int_equal(pipe2(w->out, O_CLOEXEC | O_NONBLOCK), 0);
 	machine_config_defaults(&w->c);
+	w->c.engine = getenv("HULL_ENGINE");
 	w->c.mem_bytes = 4 << 20;
 	w->c.debug_exit = w->c.pvpanic = w->c.boot_timer = w->c.vmgenid = w->c.rtc = true;
 	w->c.serial_out = w->out[1];

@@ -4,7 +4,8 @@
  *
  * A region is one slot, whose number stays its own while others come and go. The region of memory hot-plug is many: one for
  * each of its parts in which anything is plugged, so that the guest cannot touch the others; and a single one if there are
- * more of them than the engine has slots.
+ * more of them than the engine has slots. An engine that maps the files itself has a second slot, from the last one down, for what a
+ * device's file lacks.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,12 +18,19 @@ enum { PART_FIRST = GMEM_REGIONS_MAX, PAGES_PER_WORD = 64 };
 
 #define MIB (1ULL << 20)
 
+static unsigned slots_of(const struct machine *m)
+{
+	return m->vm->ops->slots ? m->vm->ops->slots : ENGINE_SLOTS_MAX;
+}
+
 /* in_parts() - is this the region that the guest sees in parts? */
 static bool in_parts(const struct machine *m, const struct gmem_region *g)
 {
 	const struct machine_memhp *h = &m->config.memhp;
 
-	return h->on && g->base == h->base && h->slot_mib && h->total_mib / h->slot_mib <= MACHINE_PARTS_MAX;
+	unsigned slots = slots_of(m) - (m->vm->ops->shared_memory ? GMEM_REGIONS_MAX : 0);
+
+	return h->on && g->base == h->base && h->slot_mib && h->total_mib / h->slot_mib <= slots - PART_FIRST;
 }
 
 /* slot_set() - @size 0: nothing is there any more. */
@@ -57,13 +65,38 @@ static unsigned number(const struct machine *m)
 	}
 }
 
+/* tail_set() - what the file of @g lacks, for an engine that maps it itself. */
+static int tail_set(struct machine *m, const struct gmem_region *g, bool on, struct err *e)
+{
+	uint64_t at = gmem_in_file(g);
+	const struct engine_mem em = {
+		.slot = slots_of(m) - 1 - g->slot,
+		.gpa = g->base + at,
+		.size = on ? g->size - at : 0,
+		.host = g->host + at,
+		.fd = g->tail_fd,
+		.shared = true,
+		.readonly = g->readonly,
+	};
+
+	return engine_mem_set(m->vm, &em, e);
+}
+
+static bool has_tail(const struct machine *m, const struct gmem_region *g)
+{
+	return m->vm->ops->shared_memory && g->tail_fd >= 0;
+}
+
 static int region_show(struct machine *m, struct gmem_region *g, struct err *e)
 {
+	int r;
+
 	if (in_parts(m, g))
 		return 0;
 	g->slot = number(m);
 	g->has_slot = true;
-	return slot_set(m, g->slot, g, 0, g->size, e);
+	r = slot_set(m, g->slot, g, 0, has_tail(m, g) ? gmem_in_file(g) : g->size, e);
+	return r == 0 && has_tail(m, g) ? tail_set(m, g, true, e) : r;
 }
 
 int machine__memory_show(struct machine *m, struct err *e)
@@ -85,6 +118,8 @@ void machine__memory_remove(struct machine *m, gpa_t base)
 		return;
 	if (g->has_slot)
 		slot_set(m, g->slot, g, 0, 0, NULL);
+	if (g->has_slot && has_tail(m, g))
+		tail_set(m, g, false, NULL);
 	gmem_remove(&m->mem, base);
 }
 

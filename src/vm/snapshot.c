@@ -314,6 +314,11 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 	}
 	rc = machine__make(m, e);
 	m->source.fd = -1;
+	if (rc == 0 && r->uffd_sock >= 0 && m->vm->ops->shared_memory)
+		rc = err_set(e, EOPNOTSUPP,
+			     "engine '%s': its processes map the memory, too, and no page fault handler is "
+			     "told of what they lack",
+			     m->vm->ops->name);
 	if (rc == 0 && r->uffd_sock >= 0) { /* first: a page that anything has looked at is asked of nobody */
 		m->lazy = true;
 		rc = snapshot__uffd_hand_over(&m->mem, &m->source, r->uffd_sock, e);
@@ -322,7 +327,10 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 		rc = state_restore(m, s, in, e);
 	if (rc == 0 && r->clock_realtime)
 		rc = engine_vm_catch_up(m->vm, e);
-	return rc < 0 ? rc : machine__ahead_new(m, r->ahead_path, e);
+	if (rc < 0 ||
+	    m->vm->ops->shared_memory) /* then all of it is there: nothing is to be listed or fetched */
+		return rc;
+	return machine__ahead_new(m, r->ahead_path, e);
 }
 
 int machine_restore(struct machine **ret_m, struct machine_restore *r, struct loop *loop,

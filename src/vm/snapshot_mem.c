@@ -4,7 +4,7 @@
  *
  * The file holds the regions of memory one behind the other, in the order of their addresses; what is zero is a hole. A
  * restored machine maps it copy on write: it starts at once, pages come from the page cache when they are touched, and
- * clones share those that none of them writes. A difference has the same layout and only the pages written since the
+ * clones share those that none of them writes. An engine whose own processes map the guest's memory has to have a copy made. A difference has the same layout and only the pages written since the
  * snapshot before: laid over that one's file it is the next one's.
  */
 /* syscalls(loop): pwrite64 lseek ftruncate fsync */
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -73,6 +74,69 @@ void snapshot__layout_restore(struct machine_source *s, struct record_in *in)
 	record_close(in);
 }
 
+/* copy_range() - [at, end) of the file @fd to where @to says that @at is */
+static int copy_range(int fd, off_t at, off_t end, uint8_t *to)
+{
+	while (at < end) {
+		ssize_t n = pread(fd, to, (size_t)(end - at), at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO; /* it became shorter */
+		at += n;
+		to += n;
+	}
+	return 0;
+}
+
+/* copy_data() - @size bytes of @fd from @offset to @to, which is zero: holes are left out. */
+static int copy_data(int fd, uint64_t offset, uint64_t size, uint8_t *to)
+{
+	const off_t start = (off_t)offset, end = (off_t)(offset + size);
+	off_t at = start;
+	int r = 0;
+
+	while (at < end && r == 0) {
+		off_t data = lseek(fd, at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO)
+			break;
+		hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+		if (hole < 0) { /* a file system that does not know: all of it may be data */
+			data = at;
+			hole = end;
+		}
+		if (data >= end)
+			break;
+		at = hole < end ? hole : end;
+		r = copy_range(fd, data, at, to + (data - start));
+	}
+	return r;
+}
+
+/* ram_add_copy() - as copied from @offset of the snapshot's memory */
+static int ram_add_copy(struct machine *m, gpa_t base, uint64_t size, uint64_t offset, struct err *e)
+{
+	struct stat st;
+	int r = fstat(m->source.fd, &st) < 0 ? -errno : 0;
+
+	if (r < 0)
+		return err_sys(e, -r, "memory file");
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < offset + size) /* as gmem_add_file() says it */
+		return err_set(e, EINVAL, "memory at 0x%llx: its file has %llu of %llu bytes",
+			       (unsigned long long)base,
+			       (unsigned long long)((uint64_t)st.st_size > offset ?
+							    (uint64_t)st.st_size - offset :
+							    0),
+			       (unsigned long long)size);
+	r = gmem_add_ram(&m->mem, base, size, m->config.pages, e);
+	if (r < 0)
+		return r;
+	r = copy_data(m->source.fd, offset, size, gmem_ptr(&m->mem, base, size));
+	return r < 0 ? err_sys(e, -r, "memory at 0x%llx: read its file", (unsigned long long)base) : 0;
+}
+
 /* machine__ram_add() - memory of the machine: fresh, or what the snapshot has there. */
 int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e)
 {
@@ -86,6 +150,8 @@ int machine__ram_add(struct machine *m, gpa_t base, uint64_t size, struct err *e
 			continue;
 		if (s->fd < 0) /* pages come from a handler */
 			return gmem_add_ram(&m->mem, base, size, m->config.pages, e);
+		if (m->vm->ops->shared_memory)
+			return ram_add_copy(m, base, size, s->part[i].offset, e);
 		fd = (int)SYS3(SYS_fcntl, s->fd, F_DUPFD_CLOEXEC, 0);
 		if (fd < 0)
 			return err_sys(e, -fd, "memory file");
@@ -209,6 +275,10 @@ static int dirty_take(struct machine *m, unsigned i, uint64_t **ret_bits, struct
 	if (!bits)
 		return err_sys(e, ENOMEM, "dirty pages");
 	r = machine__memory_dirty(m, i, bits, words);
+	if (r == -EOPNOTSUPP)
+		return err_set(e, EOPNOTSUPP,
+			       "engine '%s' does not note which memory is written: full snapshots only",
+			       m->vm->ops->name);
 	if (r < 0)
 		return err_sys(e, -r, "dirty pages");
 	gmem_dirty_take(&m->mem, i, bits);
@@ -229,7 +299,9 @@ int snapshot__mem_save(struct machine *m, enum machine_snapshot kind, int fd, st
 		w.r = &m->mem.region[i];
 		if (!w.r->ram)
 			continue;
-		if (m->config.track_dirty) /* a full one is also what the next difference is to */
+		if (m->config.track_dirty &&
+		    (kind == MACHINE_SNAPSHOT_DIFF ||
+		     m->vm->ops->dirty_get)) /* a full one is also what the next difference is to */
 			r = dirty_take(m, i, &bits, e);
 		if (r == 0) {
 			r = kind == MACHINE_SNAPSHOT_DIFF && bits ? write_dirty(&w, bits) : write_all(&w);

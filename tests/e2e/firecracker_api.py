@@ -804,7 +804,7 @@ def jailer():
         with open(f"/proc/{p.pid}/mountinfo") as f:
             expect("mounts", len(f.readlines()), 1)
         with open(f"/proc/{p.pid}/environ") as f:
-            expect("environment", f.read(), "")
+            expect("environment", f.read(), ("HULL_ENGINE=" + os.environ["HULL_ENGINE"] + "\0") if "HULL_ENGINE" in os.environ else "")
         with open(f"/proc/{p.pid}/limits") as f:
             limits = {x[:26].strip(): x[26:].split()[:2] for x in f}
         expect("limits", (limits["Max open files"], limits["Max file size"]), (["100"] * 2, ["1000000"] * 2))

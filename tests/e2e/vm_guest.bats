@@ -99,6 +99,15 @@ is() {
 	is 'cpu 1: apic id 1, sum right' 'cpu 1: 20 pings' '2 processors, 20 pongs'
 }
 
+@test "code that is written while it is used is what runs, on either processor" {
+	local engine
+	for engine in kvm bt; do
+		guest code cpus=2 --cpus 2 --engine "$engine"
+		[[ "$output" != *"engine '$engine':"* ]] || continue
+		is 'written and run: 300 of 300' 'beside data: 300 of 300' 'written here, run there: 300 of 300'
+	done
+}
+
 @test "the local timer works in each of its modes, by MSR and by memory" {
 	local line
 	for line in '' xapic; do

@@ -87,7 +87,7 @@ open(sys.argv[1], "wb").write(b"".join(struct.pack("<Q", i) + bytes(504) for i i
 		[ "${lines[1]}" = '320 of 320 reads right' ]
 		[ "${lines[2]}" = 'write 0, flush 0' ]
 		[ "${lines[3]}" = 'read 0, the same' ]
-		[[ "$output" == *'zeroes 0, gone'*'beyond the end: status 1'*'unknown request: status 2'*'interrupts came'* ]]
+		[[ "$output" == *'zeroes 0, gone'*'code from the disk: 30 of 30 right'*'beyond the end: status 1'*'unknown request: status 2'*'interrupts came'* ]]
 	done
 	cp "$HULL_TMP/disk.same" "$HULL_TMP/disk"
 	guest blk '' --disk "$HULL_TMP/disk,ro"

@@ -117,6 +117,27 @@ static void write_and_back(void)
 	}
 }
 
+/* code_from_disk() - the disk puts code where other code has run: it is the new one that runs */
+static void code_from_disk(void)
+{
+	uint32_t (*const code)(void) = (uint32_t (*)(void))(uintptr_t)data[2];
+	uint32_t right = 0;
+
+	for (uint32_t n = 0; n < 3; n++) {
+		const uint8_t mov[] = { 0xb8, (uint8_t)n, 0, 0, 0, 0xc3 }; /* mov eax, n; ret */
+
+		memset(data[1], 0x90, SECTOR);
+		memcpy(data[1] + SECTOR - sizeof(mov), mov, sizeof(mov));
+		if (one(T_OUT, 16 + n, data[1], SECTOR) != 0)
+			panic("write failed");
+	}
+	for (uint32_t n = 0; n < 30; n++) {
+		one(T_IN, 16 + n % 3, data[2], SECTOR);
+		right += code() == n % 3;
+	}
+	print("code from the disk: %u of 30 right\n", right);
+}
+
 int guest_main(void)
 {
 	uint64_t sectors;
@@ -133,6 +154,8 @@ int guest_main(void)
 		panic("too small for this test");
 	read_many(sectors);
 	write_and_back();
+	if (!(v.features & F_RO))
+		code_from_disk();
 	print("beyond the end: status %u\n", one(T_IN, sectors, data[0], SECTOR));
 	print("unknown request: status %u\n", one(77, 0, data[0], SECTOR));
 	print("interrupts %s\n", virtio_irqs(&v) ? "came" : "did not come");

@@ -4,8 +4,10 @@
 #define ENGINE_BT_INTERNAL_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 
+#include "base/time.h"
 #include "engine/bt/exchange.h"
 #include "engine/engine.h"
 #include "engine/ioapic.h"
@@ -24,8 +26,11 @@ struct bt_doorbell {
 struct bt_machine {
 	struct engine_vm vm; /* first */
 	bool no_irqchip;
-	int exchange_fd;      /* owned: BT_CPUS_MAX exchanges */
-	uint8_t *exchanges;   /* owned mapping */
+	int exchange_fd;     /* owned: BT_CPUS_MAX exchanges */
+	uint8_t *exchanges;  /* owned mapping */
+	int code_fd;         /* owned: where each processor's translated code is from */
+	const uint8_t *code; /* owned mapping, of n_cpus * BT_CODE_BYTES */
+	unsigned n_cpus;
 	pthread_mutex_t lock; /* of all below; never held while a space is waited for */
 	struct ioapic ioapic;
 	struct pic pic;
@@ -57,6 +62,12 @@ struct bt_vcpu {
 	bool answer;         /* @data is the answer to the last exit */
 	uint8_t data[8];
 	uint64_t exits[ENGINE_EXIT_COUNT];
+
+	/* where its thread runs: on one core, so that its space finds it there */
+	bool placed;
+	cpu_set_t allowed; /* to the thread, by whoever made it */
+	int core;          /* -1: any */
+	nsec_t loosened;
 };
 
 static inline struct bt_machine *bt__vm(struct engine_vm *vm)
@@ -71,7 +82,7 @@ static inline struct bt_vcpu *bt__cpu(struct engine_cpu *cpu)
 
 /* spawn.c */
 /* bt__space_start() - of processor @index; it waits for its first command. */
-int bt__space_start(struct bt_space *s, int exchange_fd, struct bt_exchange *x, unsigned index,
+int bt__space_start(struct bt_space *s, const struct bt_machine *vm, struct bt_exchange *x, unsigned index,
 		    uint32_t tsc_khz, struct err *e);
 void bt__space_end(struct bt_space *s);
 /* bt__space_died() - notes how; the text for people in @dst. */
@@ -105,6 +116,7 @@ void bt__irqs_init(struct bt_machine *vm);
 int bt__irq_set(struct engine_vm *vm, unsigned gsi, bool level);
 int bt__msi_send(struct engine_vm *vm, uint64_t addr, uint32_t data);
 void bt__irq_ipi(struct bt_machine *vm, unsigned from, uint32_t dest, uint32_t low);
+void bt__irq_kick(struct bt_machine *vm, uint32_t cpus); /* they have been told something */
 void bt__irq_eoi(struct bt_machine *vm, unsigned vector);
 uint8_t bt__irq_acknowledge(struct bt_machine *vm);
 /* bt__irq_access() - is it to one of the controllers? Then it is done. */

@@ -93,7 +93,7 @@ int bt__cpu_new(struct engine_vm *v, unsigned index, struct engine_cpu **ret_cpu
 	c->x->halt_exits = vm->no_irqchip;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->changed, NULL);
-	r = bt__space_start(&c->space, vm->exchange_fd, c->x, index, bt__tsc_khz(), e);
+	r = bt__space_start(&c->space, vm, c->x, index, bt__tsc_khz(), e);
 	if (r == 0) {
 		pthread_mutex_lock(&vm->lock);
 		for (unsigned i = 0; i < BT_SLOTS_MAX; i++)
@@ -224,6 +224,7 @@ static bool came(struct bt_vcpu *c, struct engine_exit *x)
 	case BT_EXIT_MMIO: return access_exit(c, false, x);
 	case BT_EXIT_EOI: bt__irq_eoi(vm, (uint8_t)c->x->addr); return false;
 	case BT_EXIT_IPI: bt__irq_ipi(vm, c->cpu.index, (uint32_t)c->x->addr, c->x->size); return false;
+	case BT_EXIT_KICK_OTHERS: bt__irq_kick(vm, (uint32_t)c->x->addr); return false;
 	case BT_EXIT_ACKNOWLEDGE:
 		c->data[0] = bt__irq_acknowledge(vm);
 		c->answer = true;
@@ -243,6 +244,41 @@ static bool came(struct bt_vcpu *c, struct engine_exit *x)
 	}
 }
 
+/*
+ * stay() - the thread stays where it is, for as long as its space calls it often; now and then the host may move it. A hand-over on one
+ * core costs a tenth of one between two.
+ *
+ * syscalls(cpu): sched_setaffinity[0]=0 sched_getaffinity[0]=0
+ */
+static void stay(struct bt_vcpu *c)
+{
+	enum { LOOSEN_MS = 100 };
+	nsec_t now = time_now_ns(CLOCK_MONOTONIC);
+	int core = sched_getcpu();
+	cpu_set_t one;
+
+	if (!c->placed) {
+		c->placed = sched_getaffinity(0, sizeof(c->allowed), &c->allowed) == 0;
+		c->core = -1;
+		for (int i = 0; i < BT_CORES_MAX && i < CPU_SETSIZE; i++)
+			if (CPU_ISSET(i, &c->allowed))
+				c->x->allowed[i / 64] |= 1ULL << i % 64;
+	}
+	if (!c->placed || core < 0 || core >= CPU_SETSIZE)
+		return;
+	if (now - c->loosened > LOOSEN_MS * NSEC_PER_MSEC) {
+		c->loosened = now;
+		core = -1;
+	}
+	if (core == c->core)
+		return;
+	CPU_ZERO(&one);
+	if (core >= 0)
+		CPU_SET(core, &one);
+	sched_setaffinity(0, sizeof(one), core >= 0 ? &one : &c->allowed);
+	c->core = core;
+}
+
 int bt__cpu_run(struct engine_cpu *cpu, struct engine_exit *x)
 {
 	struct bt_vcpu *c = bt__cpu(cpu);
@@ -251,6 +287,7 @@ int bt__cpu_run(struct engine_cpu *cpu, struct engine_exit *x)
 	*x = (struct engine_exit){ 0 };
 	pthread_mutex_lock(&c->lock);
 	do {
+		stay(c);
 		r = slots_tell(c);
 		if (r < 0)
 			break;

@@ -25,6 +25,7 @@
 #ifndef ENGINE_BT_EXCHANGE_H
 #define ENGINE_BT_EXCHANGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine/x86_state.h"
@@ -34,9 +35,48 @@ enum {
 	BT_SLOTS_MAX = 64,
 	BT_CPUS_MAX = 32,
 	BT_SPACES_MAX = 8,
+	BT_CORES_MAX = 1024,
 	BT_IO_MAX = 4096,
 	BT_TEXT_MAX = 160
 };
+
+/*
+ * What a processor is told of guest memory by the manager and by the other processors; whoever tells it then kicks it, and it listens before
+ * it goes on. A place has the number of its round in it: who takes it knows whether it is there yet. When there is no room, @lost
+ * says so, and all translated code is dropped.
+ */
+struct bt_notices {
+	uint32_t put, taken; /* how many, ever */
+	uint32_t lost;
+	uint64_t notice[256];
+};
+
+enum bt_notice {
+	BT_NOTICE_WRITTEN, /* what was translated from there is no more */
+	BT_NOTICE_CODE,    /* another processor translates from that page: it must not be written unseen */
+};
+
+/* of the round of @n: address (40 bits), length (6; 0: the whole page), kind */
+static inline uint64_t bt_notice_make(uint32_t n, enum bt_notice kind, uint64_t gpa, size_t len)
+{
+	return (uint64_t)(uint16_t)(n / 256 + 1) << 48 | (gpa & 0xffffffffffULL) << 8 |
+	       (uint64_t)(len < 64 ? len : 0) << 2 | (uint64_t)kind;
+}
+
+/* bt_notice_put() - Return: its number; it has been taken when @taken is beyond it */
+static inline uint32_t bt_notice_put(struct bt_notices *to, enum bt_notice kind, uint64_t gpa, size_t len)
+{
+	uint32_t n = __atomic_fetch_add(&to->put, 1, __ATOMIC_SEQ_CST);
+
+	if (n - __atomic_load_n(&to->taken, __ATOMIC_SEQ_CST) >= 256)
+		__atomic_store_n(&to->lost, 1, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(&to->notice[n % 256], bt_notice_make(n, kind, gpa, len), __ATOMIC_SEQ_CST);
+	return n;
+}
+
+/* Where translated code is: a bit for each page of BT_CODE_BYTES, of guest memory from 0; the space writes it. */
+#define BT_CODE_BYTES 0x2000000UL
 
 enum bt_turn { BT_TURN_MANAGER, BT_TURN_START /* the space is being made */ };
 enum bt_where { BT_OUTSIDE, BT_IN_GUEST, BT_HALTED };
@@ -57,6 +97,7 @@ enum bt_exit_kind {
 	BT_EXIT_EOI, /* of the level-triggered vector @addr */
 	BT_EXIT_IPI, /* to other processors: @addr is the destination, @size the lower half of the APIC's command register */
 	BT_EXIT_ACKNOWLEDGE, /* the interrupt that @extint tells of is taken: the answer is its vector, in @data */
+	BT_EXIT_KICK_OTHERS, /* those in the bits of @addr have been told something */
 	BT_EXIT_HALT,        /* only when the machine has no interrupt controller */
 	BT_EXIT_SHUTDOWN,
 	BT_EXIT_KICKED,
@@ -103,12 +144,14 @@ struct bt_exchange {
 	uint32_t kick;
 	uint32_t asleep; /* futex: 1 while halted; whoever wakes stores 0 */
 	uint32_t posted[8], posted_level[8];
-	uint32_t nmi, init, sipi; /* sipi: 0x100 | vector */
-	uint32_t extint;          /* the line of the pair of 8259 is up */
-	uint32_t ldr, dfr, x2;    /* of the space's APIC: who a logical destination means */
-	uint32_t core;            /* the host's, on which the manager runs */
-	uint32_t runner, owner;   /* of the processes: which runs, from 0; its thread's number */
-	uint32_t halt_exits;      /* there is no interrupt controller: HLT is an exit */
+	uint32_t nmi, init, sipi;            /* sipi: 0x100 | vector */
+	uint32_t extint;                     /* the line of the pair of 8259 is up */
+	uint32_t ldr, dfr, x2;               /* of the space's APIC: who a logical destination means */
+	uint32_t core;                       /* the host's, on which the manager runs */
+	uint64_t allowed[BT_CORES_MAX / 64]; /* on which it may */
+	uint32_t runner, owner;              /* of the processes: which runs, from 0; its thread's number */
+	struct bt_notices notices;
+	uint32_t halt_exits; /* there is no interrupt controller: HLT is an exit */
 
 	uint32_t command;
 	int32_t result; /* of a command: 0 or -errno */
@@ -125,9 +168,11 @@ struct bt_exchange {
 	uint64_t counter[BT_COUNTER_COUNT];
 };
 
-/* Descriptors that a space process inherits; its arguments are its processor's number and the TSC's frequency in kHz. */
+/* Descriptors that a space process inherits; its arguments are its processor's number, how many there are, and the
+ * TSC's frequency in kHz. */
 enum bt_fd {
 	BT_FD_EXCHANGE = 3, /* memfd: BT_CPUS_MAX exchanges, each at a multiple of BT_EXCHANGE_STRIDE */
+	BT_FD_CODE,         /* memfd of BT_CODE_BYTES for each processor, one behind the other */
 	BT_FD_SOCKET,       /* SOCK_SEQPACKET: files of memory slots come through it */
 	BT_FD_KICK,         /* a pipe for each of the processor's processes, end to read */
 	BT_FD_COUNT = BT_FD_KICK + BT_SPACES_MAX

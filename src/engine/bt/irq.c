@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/time.h"
 #include "engine/bt/bt_internal.h"
 #include "fmt/record.h"
@@ -144,6 +145,15 @@ void bt__irq_ipi(struct bt_machine *vm, unsigned from, uint32_t dest, uint32_t l
 		return;
 	pthread_mutex_lock(&vm->lock);
 	send(vm, &m, (int)from); /* its own part it has taken itself */
+	pthread_mutex_unlock(&vm->lock);
+}
+
+void bt__irq_kick(struct bt_machine *vm, uint32_t cpus)
+{
+	pthread_mutex_lock(&vm->lock);
+	for (; cpus; cpus &= cpus - 1)
+		if (vm->cpu[__builtin_ctz(cpus)])
+			bt__notify(vm->cpu[__builtin_ctz(cpus)]);
 	pthread_mutex_unlock(&vm->lock);
 }
 

@@ -33,7 +33,11 @@
 #define MFD_EXEC 0x10U
 #endif
 
-enum { START_MS_MAX = 10000, HIGH_FD = 16 };
+enum {
+	START_MS_MAX = 10000,
+	HIGH_FD = 32,
+	FIRST_OWN = BT_FD_SOCKET - BT_FD_EXCHANGE /* of what a space is given; before it, the machine's */
+};
 
 /* build/space/program, from the Makefile */
 __asm__(".pushsection .rodata\n"
@@ -110,16 +114,17 @@ static int wait_started(struct bt_space *s, struct bt_exchange *x)
 
 /* @give: the space's ends of everything, borrowed */
 static int start(struct bt_space *s, const int give[BT_FD_COUNT - BT_FD_EXCHANGE], unsigned index,
-		 uint32_t tsc_khz)
+		 unsigned n_cpus, uint32_t tsc_khz)
 {
 	auto_close int program = program_file();
-	char cpu[16], khz[16];
-	char *const argv[] = { "hull-space", cpu, khz, NULL };
+	char cpu[16], cpus[16], khz[16];
+	char *const argv[] = { "hull-space", cpu, cpus, khz, NULL };
 	pid_t own = getpid();
 
 	if (program < 0)
 		return program;
 	str_format(cpu, sizeof(cpu), "%u", index);
+	str_format(cpus, sizeof(cpus), "%u", n_cpus);
 	str_format(khz, sizeof(khz), "%u", tsc_khz);
 	s->pid = ns_clone(0, -1, &s->pidfd);
 	if (s->pid == 0)
@@ -127,13 +132,15 @@ static int start(struct bt_space *s, const int give[BT_FD_COUNT - BT_FD_EXCHANGE
 	return s->pid < 0 ? s->pid : 0;
 }
 
-/* ends_make() - both sides of what a space is reached through; @ret_give: the exchange and its ends, caller closes all but the first */
-static int ends_make(struct bt_space *s, int exchange_fd, int ret_give[BT_FD_COUNT - BT_FD_EXCHANGE])
+/* ends_make() - both sides of what a space is reached through; @ret_give: the space's ends, caller closes those from FIRST_OWN */
+static int ends_make(struct bt_space *s, const struct bt_machine *vm,
+		     int ret_give[BT_FD_COUNT - BT_FD_EXCHANGE])
 {
 	int pair[2], r = sock_pair(SOCK_SEQPACKET, pair);
 
-	ret_give[0] = exchange_fd;
-	for (int i = 1; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
+	ret_give[0] = vm->exchange_fd;
+	ret_give[BT_FD_CODE - BT_FD_EXCHANGE] = vm->code_fd;
+	for (int i = FIRST_OWN; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
 		ret_give[i] = -1;
 	if (r < 0)
 		return r;
@@ -150,7 +157,7 @@ static int ends_make(struct bt_space *s, int exchange_fd, int ret_give[BT_FD_COU
 	return r;
 }
 
-int bt__space_start(struct bt_space *s, int exchange_fd, struct bt_exchange *x, unsigned index,
+int bt__space_start(struct bt_space *s, const struct bt_machine *vm, struct bt_exchange *x, unsigned index,
 		    uint32_t tsc_khz, struct err *e)
 {
 	int give[BT_FD_COUNT - BT_FD_EXCHANGE], r;
@@ -159,11 +166,11 @@ int bt__space_start(struct bt_space *s, int exchange_fd, struct bt_exchange *x, 
 	*s = (struct bt_space){ .pidfd = -1, .sock = -1 };
 	for (int i = 0; i < BT_SPACES_MAX; i++)
 		s->kick[i] = -1;
-	r = ends_make(s, exchange_fd, give);
+	r = ends_make(s, vm, give);
 	x->turn = BT_TURN_START;
 	if (r >= 0)
-		r = start(s, give, index, tsc_khz);
-	for (int i = 1; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
+		r = start(s, give, index, vm->n_cpus, tsc_khz);
+	for (int i = FIRST_OWN; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
 		fd_close(&give[i]);
 	if (r >= 0)
 		r = wait_started(s, x);

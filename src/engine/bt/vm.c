@@ -26,25 +26,39 @@ static void vm_free(struct engine_vm *v)
 			close(vm->slot[i].fd);
 	if (vm->exchanges)
 		munmap(vm->exchanges, EXCHANGES_BYTES);
+	if (vm->code)
+		munmap((void *)(uintptr_t)vm->code, vm->n_cpus * BT_CODE_BYTES);
+	fd_close(&vm->code_fd);
 	fd_close(&vm->exchange_fd);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }
 
+/* shared_make() - a file in memory that spaces share with us, and our mapping of it */
+static int shared_make(const char *name, size_t bytes, int prot, int *ret_fd, void **ret_p)
+{
+	*ret_fd = file_memfd(name, MFD_CLOEXEC);
+	if (*ret_fd < 0)
+		return *ret_fd;
+	if (ftruncate(*ret_fd, (off_t)bytes) < 0)
+		return -errno;
+	*ret_p = mmap(NULL, bytes, prot, MAP_SHARED, *ret_fd, 0);
+	if (*ret_p != MAP_FAILED)
+		return 0;
+	*ret_p = NULL;
+	return -errno;
+}
+
 static int exchanges_make(struct bt_machine *vm)
 {
-	void *p;
+	void *x = NULL, *code = NULL;
+	int r = shared_make("hull-exchange", EXCHANGES_BYTES, PROT_READ | PROT_WRITE, &vm->exchange_fd, &x);
 
-	vm->exchange_fd = file_memfd("hull-exchange", MFD_CLOEXEC);
-	if (vm->exchange_fd < 0)
-		return vm->exchange_fd;
-	if (ftruncate(vm->exchange_fd, EXCHANGES_BYTES) < 0)
-		return -errno;
-	p = mmap(NULL, EXCHANGES_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, vm->exchange_fd, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	vm->exchanges = p;
-	return 0;
+	vm->exchanges = x;
+	if (r == 0)
+		r = shared_make("hull-code", vm->n_cpus * BT_CODE_BYTES, PROT_READ, &vm->code_fd, &code);
+	vm->code = code;
+	return r;
 }
 
 static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e)
@@ -58,7 +72,8 @@ static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, stru
 	if (!vm)
 		return err_sys(e, ENOMEM, "a machine");
 	vm->vm.ops = &engine_bt;
-	vm->exchange_fd = -1;
+	vm->exchange_fd = vm->code_fd = -1;
+	vm->n_cpus = c->n_cpus;
 	vm->no_irqchip = c->no_irqchip;
 	vm->clock_base = time_now_ns(CLOCK_MONOTONIC);
 	pthread_mutex_init(&vm->lock, NULL);
@@ -102,6 +117,25 @@ static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct er
 	return r < 0 ? err_sys(e, -r, "memory slot %u", m->slot) : 0;
 }
 
+static void vm_mem_written(struct engine_vm *v, uint64_t gpa, uint64_t len)
+{
+	struct bt_machine *vm = bt__vm(v);
+
+	for (uint64_t page = gpa / 4096; page <= (gpa + len - 1) / 4096 && page / 8 < BT_CODE_BYTES; page++)
+		for (unsigned i = 0; i < vm->n_cpus; i++) {
+			if (!(__atomic_load_n(&vm->code[i * BT_CODE_BYTES + page / 8], __ATOMIC_RELAXED) >>
+				      (page & 7) &
+			      1))
+				continue;
+			pthread_mutex_lock(&vm->lock);
+			if (vm->cpu[i]) {
+				bt_notice_put(&vm->cpu[i]->x->notices, BT_NOTICE_WRITTEN, page * 4096, 0);
+				bt__notify(vm->cpu[i]);
+			}
+			pthread_mutex_unlock(&vm->lock);
+		}
+}
+
 static int vm_ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned len, int64_t match, int fd,
 			bool on)
 {
@@ -130,10 +164,13 @@ static int vm_ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned 
 
 const struct engine_ops engine_bt = {
 	.name = "bt",
+	.shared_memory = true,
+	.slots = BT_SLOTS_MAX,
 	.probe = bt__host_check,
 	.vm_new = vm_new,
 	.vm_free = vm_free,
 	.mem_set = vm_mem_set,
+	.mem_written = vm_mem_written,
 	.irq_set = bt__irq_set,
 	.msi_send = bt__msi_send,
 	.ioeventfd = vm_ioeventfd,

@@ -61,84 +61,111 @@ static uint32_t empty(unsigned table)
 
 /*
  * What has been put into the tables of kernel and user since they were empty: a kernel loads CR3 ten thousand times a second, and
- * seldom has it run much in between. More than the list holds: the whole table is filled anew.
+ * seldom has it run much in between; and most pages that it invalidates hold no code. More than the list holds: the whole table is
+ * filled anew.
  */
 static struct {
 	uint32_t *at[WRITTEN_MAX];
 	unsigned n;
+	uint64_t pages[1024]; /* a bit for each page with a target, hashed */
 } written[2];
 
-static void table_fill(unsigned table)
-{
-	uint32_t *t = slot(table, 0), value = empty(table);
+static uint32_t tables_age; /* of the cache that this process's tables are filled from */
 
-	for (size_t i = 0; i < 1UL << tables[table][1]; i++)
-		t[i] = value;
+static unsigned page_hash(uint64_t va)
+{
+	return hash_of(va & -PAGE);
 }
 
-/* table_set() - @level: 0 or 1 */
-static void table_set(unsigned level, bool user, uint64_t rip, uint32_t target)
+static void tables_fill(bool user)
 {
-	uint32_t *s = slot(2 * level + user, rip);
+	for (unsigned table = user; table < 4; table += 2) {
+		uint32_t *t = slot(table, 0), value = empty(table);
 
-	*s = target;
-	if (written[user].n < WRITTEN_MAX)
-		written[user].at[written[user].n++] = s;
+		for (size_t i = 0; i < 1UL << tables[table][1]; i++)
+			t[i] = value;
+	}
+	written[user].n = 0;
+	__builtin_memset(written[user].pages, 0, sizeof(written[user].pages));
 }
 
 void bt_table_clear(bool user)
 {
 	if (written[user].n >= WRITTEN_MAX) {
-		table_fill(user);
-		table_fill(2 + user);
+		tables_fill(user);
+		return;
 	}
 	for (unsigned i = 0; i < written[user].n; i++) {
-		bool second = written[user].at[i] >= slot(2 + user, 0) &&
-			      written[user].at[i] < slot(2 + user, 0) + (1UL << BT_TABLE2_BITS);
+		uint32_t *s = written[user].at[i];
+		bool second = s >= slot(2 + user, 0) && s < slot(2 + user, 0) + (1UL << BT_TABLE2_BITS);
 
-		*written[user].at[i] = empty(second ? 2 + user : user);
+		*s = empty(second ? 2 + user : user);
 	}
+	if (written[user].n)
+		__builtin_memset(written[user].pages, 0, sizeof(written[user].pages));
 	written[user].n = 0;
 }
 
 void bt_table_clear_page(uint64_t va)
 {
-	bool kernel = va >> 63 || va < BT_LOW_SIZE; /* early kernels run low */
+	unsigned h = page_hash(va);
 
-	for (unsigned t = kernel ? 0 : 1; t < 4; t += va >> 63 || !kernel ? 2 : 1)
+	for (unsigned t = 0; t < 4; t++) {
+		if (!(written[t & 1].pages[h >> 6] >> (h & 63) & 1))
+			continue;
 		for (uint64_t at = va & -PAGE, end = at + PAGE; at < end; at++)
 			*slot(t, at) = empty(t);
+	}
 }
-
-/* age of the cache that the tables of this process are filled from */
-static uint32_t tables_age;
 
 void bt_table_catch_up(void)
 {
 	if (tables_age == translate__store()->age)
 		return;
-	for (unsigned i = 0; i < 4; i++)
-		table_fill(i);
-	written[0].n = written[1].n = 0;
+	tables_fill(false);
+	tables_fill(true);
 	tables_age = translate__store()->age;
 }
 
-/* is_held() - does a living block of another address have the place? */
-static bool is_held(bool user, const struct bt_block *b)
-{
-	uint32_t there = *slot(user, b->rip);
-	const struct bt_block *other =
-		there == empty(user) ? NULL : bt_block_at((const void *)(uintptr_t)there);
-
-	return other && !other->dead && other->rip != b->rip;
-}
-
-void bt_table_put(struct bt_block *b)
+static void table_set(struct bt_block *b, unsigned level)
 {
 	bool user = b->mode == BT_USER;
-	unsigned level = is_held(user, b);
+	uint32_t *s = slot(2 * level + user, b->rip);
+	unsigned h = page_hash(b->rip);
 
-	table_set(level, user, b->rip, (uint32_t)(uintptr_t)b->head[level]);
+	*s = (uint32_t)(uintptr_t)b->head[level];
+	written[user].pages[h >> 6] |= 1ULL << (h & 63);
+	if (written[user].n < WRITTEN_MAX)
+		written[user].at[written[user].n++] = s;
+}
+
+static void table_add(struct bt_block *b)
+{
+	bool user = b->mode == BT_USER;
+
+	table_set(b, *slot(user, b->rip) != empty(user));
+}
+
+/*
+ * bt_table_put() - the first target on a page brings all that are known there: a program that is started once more, or whose page
+ * was invalidated, does not miss them one by one.
+ */
+void bt_table_put(struct bt_block *b)
+{
+	unsigned h = page_hash(b->rip), bucket = hash_of(b->gpa / PAGE);
+
+	if (!(written[b->mode == BT_USER].pages[h >> 6] >> (h & 63) & 1))
+		for (struct bt_block *o = translate__store()->page[bucket]; o;
+		     o = o->page_next[hash_of(o->gpa / PAGE) != bucket])
+			if (!o->dead && o != b && o->mode == b->mode && !((o->gpa ^ b->gpa) & -PAGE) &&
+			    !((o->rip ^ b->rip) & -PAGE))
+				table_add(o);
+	table_add(b);
+}
+
+void bt_table_put_over(struct bt_block *b)
+{
+	table_set(b, 0);
 }
 
 static void table_remove(const struct bt_block *b)
@@ -199,51 +226,63 @@ static bool page_bit(uint64_t gpa)
 	return translate__store()->code_page[gpa >> 15] >> (gpa >> 12 & 7) & 1;
 }
 
+uint8_t *bt_code_pages(void)
+{
+	return translate__store()->code_page;
+}
+
+void bt_code_drop(void)
+{
+	translate__reset();
+}
+
 bool bt_code_has(uint64_t gpa)
 {
 	return gpa < BT_RAM_SIZE && page_bit(gpa);
 }
 
-static void page_add(struct bt_cpu *c, struct bt_block *b, unsigned which, uint64_t gpa)
+void translate__page(struct bt_cpu *c, uint64_t gpa)
 {
-	struct translate_store *s = translate__store();
-	struct bt_block **head = &s->page[hash_of(gpa / PAGE)];
+	if (page_bit(gpa))
+		return;
+	__atomic_fetch_or(&translate__store()->code_page[gpa >> 15], (uint8_t)(1U << (gpa >> 12 & 7)),
+			  __ATOMIC_SEQ_CST);
+	c->world->code_made(c, gpa & -PAGE);
+}
+
+static void page_add(struct bt_block *b, unsigned which, uint64_t gpa)
+{
+	struct bt_block **head = &translate__store()->page[hash_of(gpa / PAGE)];
 
 	b->page_next[which] = *head;
 	*head = b;
-	if (!page_bit(gpa)) {
-		s->code_page[gpa >> 15] |= (uint8_t)(1U << (gpa >> 12 & 7));
-		c->world->code_made(c, gpa & -PAGE);
-	}
 }
 
-void translate__insert(struct bt_cpu *c, struct bt_block *b)
+bool translate__insert(struct bt_block *b)
 {
 	struct translate_store *s = translate__store();
 	struct bt_block **head = &s->hash[hash_of(b->rip)];
 
+	if (!page_bit(b->gpa) || (b->gpa2 != NONE && !page_bit(b->gpa2)))
+		return false;
 	s->order[s->n_blocks++] = b;
 	b->next = *head;
 	*head = b;
-	page_add(c, b, 0, b->gpa);
-	if (b->gpa2 != NONE) {
-		/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
-		if (hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
-			page_add(c, b, 1, b->gpa2);
-		else if (!page_bit(b->gpa2)) {
-			s->code_page[b->gpa2 >> 15] |= (uint8_t)(1U << (b->gpa2 >> 12 & 7));
-			c->world->code_made(c, b->gpa2 & -PAGE);
-		}
-	}
+	page_add(b, 0, b->gpa);
+	/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
+	if (b->gpa2 != NONE && hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
+		page_add(b, 1, b->gpa2);
+	return true;
 }
 
 struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
 {
+	struct bt_block *b;
 	struct bt_page page;
 
 	if (bt_walk(c, rip, BT_FETCH, &page) < 0)
 		return NULL;
-	for (struct bt_block *b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
+	for (b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
 		if (b->rip == rip && b->gpa == page.gpa && b->mode == mode)
 			return b;
 	if (!bt_ram(c->vm, page.gpa, 1, false) || page.gpa >= BT_RAM_SIZE) {
@@ -252,7 +291,10 @@ struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
 	}
 	if (is_full())
 		translate__reset();
-	return translate__block(c, rip, mode, page.gpa);
+	do
+		b = translate__block(c, rip, mode, page.gpa);
+	while (!b);
+	return b;
 }
 
 struct bt_block *bt_block_at(const void *pc)

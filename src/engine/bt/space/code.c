@@ -10,6 +10,7 @@
  *		again until somebody executes from it once more
  */
 #include "engine/bt/space/map.h"
+#include "engine/bt/space/others.h"
 #include "engine/bt/space/process.h"
 #include "engine/bt/space/translate.h"
 
@@ -24,7 +25,11 @@ static void store_on_page(struct bt_cpu *c, uint64_t gpa, size_t len)
 {
 	uint8_t *n;
 
-	if (gpa >= BT_RAM_SIZE || !bt_code_has(gpa))
+	if (gpa >= BT_RAM_SIZE)
+		return;
+	if (c->vm->n_cpus > 1)
+		bt_others_code_written(c, gpa, len);
+	if (!bt_code_has(gpa))
 		return;
 	n = count_of(gpa);
 	if (*n < UINT8_MAX)

@@ -122,7 +122,10 @@ struct bt_vm { /* the same for all processors */
 	struct bt_slot slot[BT_SLOTS_MAX];
 	uint32_t slots_age; /* another whenever one of them has changed */
 	uint64_t tsc_khz;
+	unsigned n_cpus;
 };
+
+enum bt_refill { BT_REFILL_NOT, BT_REFILL_READ, BT_REFILL_WRITE };
 
 struct bt_fault {
 	uint8_t vector;
@@ -188,8 +191,11 @@ struct bt_space_change {
 struct bt_spaces {                  /* what a processor's processes say to each other (spaces.h) */
 	uint32_t go[BT_SPACES_MAX]; /* futexes: 1 is the turn of that process */
 	uint32_t wanted;            /* the one that CR3 asks for */
-	bool flush[BT_SPACES_MAX];  /* its address space is to be flushed before it runs */
-	bool global_users;          /* there has been a global page in the user's half */
+	uint32_t tid[BT_SPACES_MAX];
+	uint32_t core[BT_SPACES_MAX]; /* of the host, which it stays on; BT_CORES_MAX: any */
+	uint64_t loosened;            /* host TSC at which a hand-over last let the host choose */
+	bool flush[BT_SPACES_MAX];    /* its address space is to be flushed before it runs */
+	bool global_users;            /* there has been a global page in the user's half */
 	uint16_t pcid[BT_SPACES_MAX];
 	uint64_t used[BT_SPACES_MAX], clock; /* when it was last chosen; 0: never */
 	uint64_t n_changes;
@@ -241,9 +247,11 @@ struct bt_cpu {
 	uint64_t native_out;  /* where a signal there goes on */
 	uint16_t native_slot; /* where in the page the instruction goes */
 	struct bt_fault fault;
+	enum bt_refill refill; /* at cr2, when the handler has returned */
 	struct bt_lapic lapic;
 	struct x86_cpuid cpuid[BT_CPUID_MAX];
 	unsigned n_cpuid, index;
+	bool drop_code; /* all that has been translated, when no block is being made (others.h) */
 
 	struct bt_spaces spaces;
 	struct bt_vm *vm;

@@ -246,8 +246,10 @@ enum bt_step bt_event_fault(struct bt_cpu *c)
 {
 	const struct bt_fault f = c->fault;
 
-	if (f.vector == X86_PAGE)
+	if (f.vector == X86_PAGE) {
 		c->cr2 = f.cr2;
+		c->refill = f.code & 2 ? BT_REFILL_WRITE : BT_REFILL_READ;
+	}
 	if (f.vector == X86_DB) {
 		c->dr6 |= f.dr6;
 		c->dr7 &= ~(uint64_t)DR7_GD;

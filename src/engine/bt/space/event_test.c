@@ -331,6 +331,73 @@ static void test_interrupts_wait_for_their_flag_and_the_shadow(void **state)
 	assert_false(bt_event_pending(&f->c));
 }
 
+static void test_the_8259s_interrupt_comes_through_lint0(void **state)
+{
+	enum { EXTINT = 7 << 8, NMI = 4 << 8, VECTOR = 0x25, FIXED = 0x31, BASE_ON = 1 << 11 };
+	static const struct {
+		const char *name;
+		uint32_t lint0;
+		bool hardware_on, software_on, up, off, want;
+	} cases[] = {
+		{ "as reset leaves it", EXTINT, true, false, true, false, true },
+		{ "with the APIC on", EXTINT, true, true, true, false, true },
+		{ "masked", EXTINT | LVT_MASKED, true, true, true, false, false },
+		{ "a fixed vector", FIXED, true, true, true, false, false },
+		{ "an NMI", NMI, true, true, true, false, false },
+		{ "the line is down", EXTINT, true, true, false, false, false },
+		{ "interrupts are off", EXTINT, true, true, true, true, false },
+		{ "masked, but there is no APIC", EXTINT | LVT_MASKED, false, false, true, false, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct fixture *f = *state;
+
+		bt_cpu_reset(&f->c, 0);
+		fixture_long(f);
+		idt_fill(f, 0x8e);
+		f->c.exchange = f->exchange;
+		if (!cases[i].hardware_on)
+			f->c.apic_base &= ~(uint64_t)BASE_ON;
+		if (cases[i].software_on)
+			f->c.lapic.svr |= SVR_ENABLED;
+		f->c.lapic.lvt[LVT_LINT0] = cases[i].lint0;
+		f->c.rflags = cases[i].off ? 2 : X86_IF | 2;
+		f->c.run = X86_HALTED;
+		f->exchange->extint = cases[i].up;
+		f->exchange->data[0] = VECTOR;
+		check_eq(cases[i].name, bt_event_pending(&f->c), cases[i].want);
+		check_eq(cases[i].name, bt_event_take(&f->c), BT_STEP_ON);
+		check_eq(cases[i].name, f->c.rip, cases[i].want ? HANDLER + VECTOR * 16 : KERNEL_CODE);
+		check_eq(cases[i].name, f->c.run, cases[i].want ? X86_RUNNABLE : X86_HALTED);
+		check_eq("not taken", f->exchange->extint, cases[i].up && !cases[i].want);
+		check_eq("nothing is in service", f->c.lapic.isr[VECTOR / 32], 0);
+		f->exchange->extint = 0;
+	}
+}
+
+static void test_the_8259_goes_before_the_apic_and_keeps_its_interrupt(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_long(f);
+	idt_fill(f, 0x8e);
+	f->c.exchange = f->exchange;
+	f->c.lapic.svr |= SVR_ENABLED;
+	f->c.rflags = X86_IF | 2;
+	f->c.lapic.tpr = 0xf0; /* no concern of the 8259's */
+	f->exchange->extint = 1;
+	f->exchange->data[0] = 0x25;
+	f->exchange->posted[1] = 1 << 1; /* vector 33 */
+	assert_true(bt_event_pending(&f->c));
+	bt_event_take(&f->c);
+	check_eq("the 8259's", f->c.rip, HANDLER + 0x25 * 16);
+	f->c.rflags = X86_IF | 2;
+	f->c.lapic.tpr = 0;
+	assert_true(bt_event_pending(&f->c));
+	bt_event_take(&f->c);
+	check_eq("the APIC's", f->c.rip, HANDLER + 33 * 16);
+}
+
 static void test_one_nmi_at_a_time_until_iret(void **state)
 {
 	struct fixture *f = *state;
@@ -387,6 +454,8 @@ int main(void)
 		CASE(test_a_stack_that_is_not_there_is_a_double_fault),
 		CASE(test_debug_exceptions_set_dr6_and_free_the_registers),
 		CASE(test_interrupts_wait_for_their_flag_and_the_shadow),
+		CASE(test_the_8259s_interrupt_comes_through_lint0),
+		CASE(test_the_8259_goes_before_the_apic_and_keeps_its_interrupt),
 		CASE(test_one_nmi_at_a_time_until_iret),
 		CASE(test_what_a_restored_state_had_on_its_way_comes_first),
 	};

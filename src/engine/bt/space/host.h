@@ -46,6 +46,16 @@ static inline void bt_fpu_load(const uint8_t *area)
 	__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(bt_fpu_parts()), "d"(0) : "memory");
 }
 
+/* bt_host_core() - Return: the TSC; *ret_core: where this runs, as Linux has it in TSC_AUX */
+static inline uint64_t bt_host_core(uint32_t *ret_core)
+{
+	uint32_t low, high, aux;
+
+	__asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(aux));
+	*ret_core = aux & 0xfff;
+	return (uint64_t)high << 32 | low;
+}
+
 static inline uint64_t bt_host_tsc(void)
 {
 	uint32_t low, high;

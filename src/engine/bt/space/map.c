@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "engine/bt/space/host.h"
+#include "engine/bt/space/others.h"
 #include "engine/bt/space/process.h"
 #include "engine/bt/space/translate.h"
 
@@ -220,7 +221,7 @@ static bool map_chunk(struct bt_cpu *c, struct bt_process *p, uint64_t host, con
 	if (!map(c, s, host, gpa, GRANULE, writable))
 		return false;
 	for (uint64_t at = 0; writable && at < GRANULE; at += PAGE)
-		if (bt_code_has(gpa + at))
+		if (bt_others_code_has(c, gpa + at))
 			make_readonly(host + at);
 	return true;
 }
@@ -236,7 +237,7 @@ enum bt_map bt_map_page(struct bt_cpu *c, uint64_t host, uint64_t va, const stru
 	s = bt_slot_of(c->vm, page->gpa & -PAGE, PAGE);
 	if (!s || (write && (s->readonly || !writable)))
 		return BT_MAP_NOT;
-	code = bt_code_has(page->gpa);
+	code = bt_others_code_has(c, page->gpa);
 	if (code && write)
 		return BT_MAP_NOT;
 	if (p->n_flushable >= BT_GRANULES_MAX || p->n_global >= BT_GRANULES_MAX)

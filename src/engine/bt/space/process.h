@@ -7,7 +7,6 @@
 
 #define BT_VIEWS_MAX    (1U << 20)
 #define BT_GRANULES_MAX 65536U
-#define BT_CORES_MAX    1024U
 
 struct bt_view {
 	uint64_t host;
@@ -37,8 +36,7 @@ struct bt_process {
 
 	int timer; /* of the kernel */
 	int tid;
-	uint32_t core;        /* of the host, which it stays on; BT_CORES_MAX: any */
-	uint64_t followed;    /* host TSC at which it went to the manager's core last */
+	uint64_t since;       /* host TSC at which it came to run last */
 	uint64_t timer_armed; /* the deadline it is set to */
 	bool stepping;        /* the host's trap flag is set until an instruction's border is reached */
 };

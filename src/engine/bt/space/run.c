@@ -23,12 +23,11 @@
 #include "engine/bt/space/host.h"
 #include "engine/bt/space/interp.h"
 #include "engine/bt/space/map.h"
+#include "engine/bt/space/others.h"
 #include "engine/bt/space/process.h"
 #include "engine/bt/space/spaces.h"
 #include "engine/bt/space/system.h"
 #include "engine/bt/space/translate.h"
-
-enum { ALONE_MS = 5 /* without an exit */ };
 
 /* --- the manager -------------------------------------------------------------------------------------------------- */
 
@@ -176,37 +175,6 @@ static long command(struct bt_cpu *c)
 	}
 }
 
-static void set_affinity(const uint64_t mask[BT_CORES_MAX / 64])
-{
-	BT_CALL(SYS_sched_setaffinity, 0, BT_CORES_MAX / 8, mask);
-}
-
-void bt_follow(struct bt_cpu *c)
-{
-	struct bt_process *p = bt_process();
-	uint64_t mask[BT_CORES_MAX / 64] = { 0 };
-	uint32_t core = c->exchange->core;
-
-	p->followed = bt_host_tsc();
-	if (core == p->core || core >= BT_CORES_MAX)
-		return;
-	mask[core / 64] = 1ULL << core % 64;
-	set_affinity(mask);
-	p->core = core;
-}
-
-void bt_run_anywhere(struct bt_cpu *c)
-{
-	struct bt_process *p = bt_process();
-	uint64_t mask[BT_CORES_MAX / 64];
-
-	if (p->core >= BT_CORES_MAX || bt_host_tsc() - p->followed < c->vm->tsc_khz * ALONE_MS)
-		return;
-	__builtin_memset(mask, 0xff, sizeof(mask));
-	set_affinity(mask);
-	p->core = BT_CORES_MAX;
-}
-
 void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 {
 	struct bt_exchange *x = c->exchange;
@@ -222,7 +190,7 @@ void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 			break;
 		x->result = (int32_t)command(c);
 	}
-	bt_follow(c);
+	bt_spaces_follow(c);
 	store(&x->where, BT_IN_GUEST);
 }
 
@@ -394,11 +362,17 @@ static uint8_t world_acknowledge(struct bt_cpu *c)
 	return c->exchange->data[0];
 }
 
+static void world_code_made(struct bt_cpu *c, uint64_t gpa)
+{
+	bt_spaces_code_made(c, gpa);
+	bt_others_code_made(c, gpa);
+}
+
 const struct bt_world bt_world_space = {
 	.io = world_io,
 	.timer = world_timer,
 	.flush = bt_spaces_flush,
-	.code_made = bt_spaces_code_made,
+	.code_made = world_code_made,
 	.code_written = bt_code_store,
 	.ipi = world_ipi,
 	.eoi = world_eoi,
@@ -468,6 +442,8 @@ static bool look(struct bt_cpu *c)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&x->kick, 0, __ATOMIC_SEQ_CST))
 		bt_give(c, BT_EXIT_KICKED);
+	if (bt_others_have_told(c))
+		bt_others_listen(c, true);
 	if (load(&x->init) || load(&x->sipi))
 		start_up(c);
 	bt_lapic_collect(c);
@@ -508,8 +484,59 @@ static void step(struct bt_cpu *c)
 	took(c, bt_interp(c));
 }
 
-/* leave() - what translated code left for. Return: whether look() is due. */
-static bool leave(struct bt_cpu *c, const struct bt_exit *x)
+/* next() - the block to go on in without another look; NULL: why it cannot be fetched is an exception */
+static struct bt_block *next(struct bt_cpu *c, enum bt_mode mode)
+{
+	struct bt_block *b = bt_block_get(c, c->rip, mode);
+
+	if (!b)
+		took(c, bt_event_fault(c));
+	return b;
+}
+
+/*
+ * crossed() - from user to kernel or back, by an instruction of @len bytes before @behind. Return: as leave(); on the way it may turn
+ * interrupts on, or go where this process cannot.
+ */
+static struct bt_block *crossed(struct bt_cpu *c, uint64_t behind, unsigned len,
+				int (*cross)(struct bt_cpu *c))
+{
+	c->rip = behind;
+	if (cross(c) < 0) {
+		c->rip = behind - len;
+		took(c, bt_event_fault(c));
+		return NULL;
+	}
+	c->rflags &= ~(uint64_t)X86_RF;
+	if (!c->quiet || !can_translate(c) || bt_spaces_must_switch(c, mode_of(c)))
+		return NULL;
+	return next(c, mode_of(c));
+}
+
+static int sysret(struct bt_cpu *c)
+{
+	return bt_sysret(c, true);
+}
+
+static int iret(struct bt_cpu *c)
+{
+	return bt_iret(c, 8);
+}
+
+/* refill() - a page that faulted, and that the guest's kernel has put there meanwhile, is mapped before it faults again. */
+static void refill(struct bt_cpu *c)
+{
+	bool write = c->refill == BT_REFILL_WRITE;
+	struct bt_page page;
+
+	c->refill = BT_REFILL_NOT;
+	if (c->home && bt_cpl(c) == 3 && bt_is_long(c) && !(c->cr2 >> 47) &&
+	    bt_walk(c, c->cr2, (write ? BT_WRITE : 0) | BT_QUIET, &page) == BT_OK && !page.global)
+		bt_map_page(c, c->cr2, c->cr2, &page, write);
+}
+
+/* leave() - what translated code left for. Return: the block to go on in; NULL: look() is due. */
+static struct bt_block *leave(struct bt_cpu *c, const struct bt_exit *x)
 {
 	struct bt_block *b;
 
@@ -517,66 +544,58 @@ static bool leave(struct bt_cpu *c, const struct bt_exit *x)
 	case BT_LEAVE_LINK:
 		bt_count(c, BT_COUNT_LINK);
 		c->rip = x->rip;
-		b = bt_block_get(c, c->rip, x->mode);
+		b = next(c, x->mode);
 		if (b && !x->patch) /* from one that is dead, which a table still has */
-			bt_table_put(b);
+			bt_table_put_over(b);
 		else if (b)
 			bt_link(x, b);
-		return false;
+		return b;
 	case BT_LEAVE_INDIRECT:
 		bt_count(c, BT_COUNT_INDIRECT);
-		b = bt_block_get(c, c->rip, mode_of(c));
+		b = next(c, mode_of(c));
 		if (b)
 			bt_table_put(b);
-		return false;
-	case BT_LEAVE_SYSCALL:
-		bt_count(c, BT_COUNT_SYSCALL);
-		c->rip = x->rip;
-		if (bt_syscall(c) == BT_OK)
-			return false;
-		c->rip -= 2;
-		took(c, bt_event_fault(c));
-		return true;
-	case BT_LEAVE_SYSRET:
+		return b;
+	case BT_LEAVE_SYSCALL: bt_count(c, BT_COUNT_SYSCALL); return crossed(c, x->rip, 2, bt_syscall);
+	case BT_LEAVE_SYSRET: return crossed(c, x->rip, 3, sysret);
 	case BT_LEAVE_IRET:
-		c->rip = x->rip;
 		bt_count(c, BT_COUNT_IRET);
-		took(c, bt_interp(c));
-		return true;
+		b = crossed(c, x->rip, 2, iret);
+		if (c->refill)
+			refill(c);
+		return b;
+	case BT_LEAVE_AWAY:
+		c->rip = x->rip;
+		bt_process()->must_leave = true;
+		return NULL;
 	case BT_LEAVE_STEP:
 		c->rip = x->rip;
 		step(c);
-		return true;
-	case BT_LEAVE_ATTENTION: c->rip = x->rip; return true;
+		return NULL;
+	case BT_LEAVE_ATTENTION: c->rip = x->rip; return NULL;
 	case BT_LEAVE_SIGNAL:
 		if (c->left_step)
 			step(c);
-		return true;
+		return NULL;
 	default: bt_die(c, "exit %u of translated code", (unsigned)x->why);
 	}
 }
 
-/* advance() - Return: whether look() is due. */
-static bool advance(struct bt_cpu *c)
+/* advance() - until look() is due. */
+static void advance(struct bt_cpu *c)
 {
-	struct bt_block *b;
+	struct bt_block *b = NULL;
 
 	if (!can_translate(c)) {
 		step(c);
-		return true;
+		return;
 	}
 	if (bt_spaces_must_switch(c, mode_of(c))) {
 		bt_spaces_switch(c);
-		return true;
+		return;
 	}
-	b = bt_block_get(c, c->rip, mode_of(c));
-	if (!b) {
-		took(c, bt_event_fault(c));
-		return true;
-	}
-	bt_count(c, BT_COUNT_ENTER);
-	c->left_mode = b->mode;
-	return leave(c, bt_enter(c, b));
+	for (b = next(c, mode_of(c)); b; b = leave(c, bt_enter(c, b)))
+		bt_count(c, BT_COUNT_ENTER);
 }
 
 void bt_run(struct bt_cpu *c)
@@ -587,9 +606,7 @@ void bt_run(struct bt_cpu *c)
 		bt_spaces_wait(c);
 	c->attention = 1;
 	for (;;) {
-		if (!look(c))
-			continue;
-		while (!advance(c) && !c->attention)
-			;
+		if (look(c))
+			advance(c);
 	}
 }

@@ -23,10 +23,6 @@ void bt_give(struct bt_cpu *c, enum bt_exit_kind kind);
 /* bt_die() - the engine is wrong, or the host refused what it must not: tells the manager, and ends. %d %u %lx %p %s */
 _Noreturn void bt_die(struct bt_cpu *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* bt_run_anywhere() - if the manager has not been needed for long: the host may move this process to another core again. */
-void bt_run_anywhere(struct bt_cpu *c);
-
-void bt_follow(struct bt_cpu *c); /* to the core that the manager runs on */
-void bt_kick_drain(void);         /* takes what is in the kick's pipe */
+void bt_kick_drain(void); /* takes what is in the kick's pipe */
 
 #endif

@@ -22,8 +22,10 @@
 #include "engine/bt/space/host.h"
 #include "engine/bt/space/interp.h"
 #include "engine/bt/space/map.h"
+#include "engine/bt/space/others.h"
 #include "engine/bt/space/process.h"
 #include "engine/bt/space/run.h"
+#include "engine/bt/space/spaces.h"
 #include "engine/bt/space/translate.h"
 
 enum { ERR_WRITE = 2, TRAP_PAGE = 14, FLAG_TRAP = 0x100 };
@@ -176,8 +178,8 @@ void bt_signal_border(struct bt_cpu *c, void *context)
 		step_on(uc, true);
 		return;
 	}
-	if (c->if_clear &&
-	    !c->exchange->kick) { /* interrupts are off: bt_cpu.quiet makes it leave once they are on */
+	if (c->if_clear && !c->exchange->kick &&
+	    !bt_others_have_told(c)) { /* interrupts are off: bt_cpu.quiet makes it leave once they are on */
 		step_on(uc, false);
 		return;
 	}
@@ -201,7 +203,7 @@ static void on_call(int sig, siginfo_t *info, void *context)
 	if (c->exchange->runner != bt_process()->index) /* too late: whoever runs looks himself */
 		return;
 	bt_count(c, BT_COUNT_SIGNAL);
-	bt_run_anywhere(c);
+	bt_spaces_loosen(c);
 	c->quiet = 0;
 	c->attention = 1;
 	__atomic_store_n(&c->exchange->asleep, 0, __ATOMIC_SEQ_CST); /* it was about to sleep: it does not */

@@ -140,6 +140,54 @@ long bt_spaces_slots(struct bt_cpu *c)
 	return r;
 }
 
+/* --- where -------------------------------------------------------------------------------------------------------------------- */
+
+enum { ALONE_MS = 5, LOOSEN_MS = 100 };
+
+static void place(struct bt_cpu *c, unsigned i, uint32_t core)
+{
+	uint64_t mask[BT_CORES_MAX / 64] = { 0 };
+
+	if (c->spaces.core[i] == core)
+		return;
+	if (core < BT_CORES_MAX)
+		mask[core / 64] = 1ULL << core % 64;
+	else
+		__builtin_memcpy(mask, c->exchange->allowed, sizeof(mask));
+	BT_CALL(SYS_sched_setaffinity, c->spaces.tid[i], sizeof(mask), mask);
+	c->spaces.core[i] = core;
+}
+
+void bt_spaces_follow(struct bt_cpu *c)
+{
+	struct bt_process *p = bt_process();
+
+	p->since = bt_host_tsc();
+	if (c->exchange->core < BT_CORES_MAX)
+		place(c, p->index, c->exchange->core);
+}
+
+void bt_spaces_loosen(struct bt_cpu *c)
+{
+	struct bt_process *p = bt_process();
+
+	if (bt_host_tsc() - p->since > c->vm->tsc_khz * ALONE_MS)
+		place(c, p->index, BT_CORES_MAX);
+}
+
+/* bring() - the process that is to run, to this core; now and then to where the host likes it, or nobody would ever move. */
+static void bring(struct bt_cpu *c, unsigned i)
+{
+	uint32_t core;
+	uint64_t now = bt_host_core(&core);
+
+	if (now - c->spaces.loosened > c->vm->tsc_khz * LOOSEN_MS) {
+		c->spaces.loosened = now;
+		core = BT_CORES_MAX;
+	}
+	place(c, i, core < BT_CORES_MAX ? core : BT_CORES_MAX);
+}
+
 /* --- who runs ------------------------------------------------------------------------------------------------------------------ */
 
 bool bt_spaces_must_switch(const struct bt_cpu *c, enum bt_mode mode)
@@ -160,7 +208,7 @@ void bt_spaces_wait(struct bt_cpu *c)
 	c->home = 1;
 	c->attention = 1; /* what was posted meanwhile may have been another's to hear of */
 	p->must_leave = false;
-	bt_follow(c);
+	p->since = bt_host_tsc();
 	catch_up(c);
 	bt_fpu_load((const uint8_t *)BT_FPU_BASE);
 }
@@ -171,6 +219,7 @@ void bt_spaces_switch(struct bt_cpu *c)
 
 	bt_count(c, BT_COUNT_SWITCH);
 	bt_fpu_save((uint8_t *)BT_FPU_BASE);
+	bring(c, s->wanted);
 	__atomic_store_n(&c->exchange->runner, s->wanted, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&s->go[s->wanted], 1, __ATOMIC_SEQ_CST);
 	BT_CALL(SYS_futex, &s->go[s->wanted], FUTEX_WAKE, 1);

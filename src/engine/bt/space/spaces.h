@@ -32,4 +32,9 @@ void bt_spaces_wait(struct bt_cpu *c);
 /* bt_spaces_slots() - guest memory's slots have changed: map them here; the others do when their turn comes. Return: -errno. */
 long bt_spaces_slots(struct bt_cpu *c);
 
+/* Who runs comes to where he is called from, and when he has run for long without being called the host may move him:
+ * bt_spaces_follow() - to the manager's core. bt_spaces_loosen() - to any, if it is time. */
+void bt_spaces_follow(struct bt_cpu *c);
+void bt_spaces_loosen(struct bt_cpu *c);
+
 #endif

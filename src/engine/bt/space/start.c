@@ -60,7 +60,7 @@ static void *private_at(uint64_t *at, uint64_t size)
 	return p;
 }
 
-static void map_shared(void)
+static void map_shared(uint64_t index, uint64_t n_cpus)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 
@@ -71,6 +71,10 @@ static void map_shared(void)
 	map_at(BT_CACHE_BASE, BT_CACHE_SIZE, rw | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 	       0);
 	map_at(BT_ARENA_BASE, BT_ARENA_SIZE, rw, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	BT_CALL(SYS_munmap, bt_code_pages(), BT_CODE_BYTES);
+	map_at((uint64_t)(uintptr_t)bt_code_pages(), BT_CODE_BYTES, rw, MAP_SHARED, BT_FD_CODE,
+	       index * BT_CODE_BYTES);
+	map_at(BT_CODES_BASE, n_cpus * BT_CODE_BYTES, PROT_READ, MAP_SHARED, BT_FD_CODE, 0);
 	/* what guest memory's slots are put over: an access beside them faults */
 	map_at(BT_RAM_BASE, BT_RAM_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
@@ -90,7 +94,6 @@ static void map_private(struct bt_process *p)
 	       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	p->n_views = 1;
 	p->views_age = 1;
-	p->core = BT_CORES_MAX;
 }
 
 /* give_back_at_end() - the turn, if this process ends while it has it: a robust futex is all that it holds. */
@@ -124,30 +127,34 @@ static void make_timer(struct bt_process *p)
 }
 
 /*
- * give_up() - all system calls but these; sched_setaffinity(2) of itself alone, by number 0.
+ * give_up() - all system calls but these; sched_setaffinity(2) of the processor's own processes alone.
  */
-static void give_up(void)
+static void give_up(const struct bt_spaces *s)
 {
 	static const uint16_t allowed[] = {
 		SYS_futex,         SYS_mmap,       SYS_munmap,        SYS_mprotect,
 		SYS_read,          SYS_recvmsg,    SYS_timer_settime, SYS_rt_sigreturn,
 		SYS_clock_gettime, SYS_exit_group, SYS_close,
 	};
-	enum { N = sizeof(allowed) / sizeof(allowed[0]) };
-	struct sock_filter f[N + 8];
+	enum { N = sizeof(allowed) / sizeof(allowed[0]), KILL = 3 + N + 2 + BT_SPACES_MAX /* its place */ };
+	struct sock_filter f[N + 8 + BT_SPACES_MAX];
 	struct sock_fprog prog = { 0, f };
 	int n = 0;
 
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, N + 4);
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, KILL - 2);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	for (int i = 0; i < N; i++)
-		f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
-						      (uint8_t)(N + 3 - i), 0);
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setaffinity, 0, 2);
+	for (int i = 0; i < N; i++, n++)
+		f[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
+						    (uint8_t)(KILL + 1 - (n + 1)), 0);
+	f[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setaffinity, 0,
+					    (uint8_t)(KILL - (n + 1)));
+	n++;
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					      offsetof(struct seccomp_data, args[0]));
-	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0);
+	for (int i = 0; i < BT_SPACES_MAX; i++, n++)
+		f[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, s->tid[i],
+						    (uint8_t)(KILL + 1 - (n + 1)), 0);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	prog.len = (unsigned short)n;
@@ -184,18 +191,32 @@ static void multiply(struct bt_process *p)
 	}
 }
 
+/* meet() - until each of the processor's processes knows the others' numbers */
+static void meet(struct bt_cpu *c)
+{
+	struct bt_spaces *s = &c->spaces;
+	unsigned own = bt_process()->index;
+
+	s->core[own] = BT_CORES_MAX;
+	__atomic_store_n(&s->tid[own], (uint32_t)bt_process()->tid, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < BT_SPACES_MAX; i++)
+		while (!__atomic_load_n(&s->tid[i], __ATOMIC_SEQ_CST))
+			BT_CALL(SYS_sched_yield);
+}
+
 /* go() - on the program's own stack. */
-static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
+static _Noreturn void go(uint64_t index, uint64_t n_cpus, uint64_t tsc_khz)
 {
 	struct bt_cpu *c = bt_cpu_here();
 	struct bt_vm *vm = (struct bt_vm *)BT_VM_BASE;
 
 	BT_CALL(SYS_munmap, BT_ARENA_BASE, HOST_USER_END - BT_ARENA_BASE);
-	map_shared();
+	map_shared(index, n_cpus);
 	map_private(bt_process());
 	if (bt_signals_init(signal_stack, sizeof(signal_stack)) < 0)
 		quit(BT_START_NO_SIGNALS);
 	vm->tsc_khz = tsc_khz;
+	vm->n_cpus = (unsigned)n_cpus;
 	c->vm = vm;
 	c->world = &bt_world_space;
 	c->exchange = (struct bt_exchange *)(BT_EXCHANGE_BASE + index * BT_EXCHANGE_STRIDE);
@@ -208,7 +229,8 @@ static _Noreturn void go(uint64_t index, uint64_t tsc_khz)
 	give_back_at_end(c->exchange);
 	if (bt_process()->index == 0)
 		c->exchange->owner = (uint32_t)bt_process()->tid;
-	give_up();
+	meet(c);
+	give_up(&c->spaces);
 	bt_run(c);
 }
 
@@ -217,20 +239,21 @@ _Noreturn void bt_start(const uint64_t *args);
 /* bt_start() - @args: argc, argv[0..], as the kernel leaves them */
 _Noreturn void bt_start(const uint64_t *args)
 {
-	uint64_t index, tsc_khz;
+	uint64_t index, n_cpus, tsc_khz;
 
-	if (args[0] < 3)
+	if (args[0] < 4)
 		quit(BT_START_BAD_ARGUMENTS);
 	index = number((const char *)args[2]);
-	tsc_khz = number((const char *)args[3]);
-	if (index >= BT_CPUS_MAX || tsc_khz == 0)
+	n_cpus = number((const char *)args[3]);
+	tsc_khz = number((const char *)args[4]);
+	if (index >= n_cpus || n_cpus > BT_CPUS_MAX || tsc_khz == 0)
 		quit(BT_START_BAD_ARGUMENTS);
 	__asm__ volatile("mov %0, %%rsp\n"
 			 "xor %%ebp, %%ebp\n"
-			 "call *%3\n"
+			 "call *%4\n"
 			 "hlt"
 			 :
-			 : "r"(stack + sizeof(stack)), "D"(index), "S"(tsc_khz), "r"(go)
+			 : "r"(stack + sizeof(stack)), "D"(index), "S"(n_cpus), "d"(tsc_khz), "r"(go)
 			 : "memory");
 	__builtin_unreachable();
 }

@@ -23,7 +23,7 @@ struct stub { /* a hole in the block that leads to an exit */
 	uint64_t rip;
 };
 
-enum { STUBS_MAX = 2 * BLOCK_INSNS_MAX + 8 };
+enum { STUBS_MAX = 2 * BLOCK_INSNS_MAX + 8, SELECTOR_PLACE = 4 /* in scratch: rewrite() has those below */ };
 
 struct translation {
 	struct bt_cpu *c;
@@ -35,6 +35,7 @@ struct translation {
 	uint8_t code[X86_INSN_MAX];
 	struct stub stub[STUBS_MAX];
 	unsigned n_stubs, n_insns;
+	bool again; /* the instruction is to be read once more: its second page could still be written unseen */
 	struct bt_record record[BLOCK_INSNS_MAX + 1];
 };
 
@@ -318,6 +319,19 @@ static enum verdict push_flags(struct translation *t, struct bt_record *r)
 	return GO_ON;
 }
 
+/* view_write() - RCX is the guest's new GS base, which the kernel's code reaches through the host's FS; RAX is lost. */
+static void view_write(struct emit *e)
+{
+	emit_mov_imm(e, X86_RAX, BT_SHIFT);
+	emit_add(e, X86_RAX, X86_RAX, X86_RCX, 0);
+	emit_store(e, BT_AT(fs_view), X86_RAX);
+	emit_8(e, 0xf3); /* WRFSBASE rax */
+	emit_8(e, 0x48);
+	emit_8(e, 0x0f);
+	emit_8(e, 0xae);
+	emit_8(e, 0xd0);
+}
+
 static enum verdict swap_bases(struct translation *t)
 {
 	struct emit *e = &t->e;
@@ -330,14 +344,7 @@ static enum verdict swap_bases(struct translation *t)
 	emit_load(e, X86_RCX, BT_AT(kernel_gs_base));
 	emit_store(e, BT_AT(gs_base), X86_RCX);
 	emit_store(e, BT_AT(kernel_gs_base), X86_RAX);
-	emit_mov_imm(e, X86_RAX, BT_SHIFT);
-	emit_add(e, X86_RAX, X86_RAX, X86_RCX, 0);
-	emit_store(e, BT_AT(fs_view), X86_RAX);
-	emit_8(e, 0xf3); /* WRFSBASE rax */
-	emit_8(e, 0x48);
-	emit_8(e, 0x0f);
-	emit_8(e, 0xae);
-	emit_8(e, 0xd0);
+	view_write(e);
 	emit_load(e, X86_RAX, BT_AT(scratch[0]));
 	emit_load(e, X86_RCX, BT_AT(scratch[1]));
 	return GO_ON;
@@ -348,30 +355,68 @@ static enum verdict access_mode(struct translation *t)
 	if (t->mode == BT_USER)
 		return step(t);
 	if (t->i.class == X86_STAC && t->mode == BT_KERNEL) /* from here on it reaches the user's half */
-		leave_if_zero(t, BT_AT(home), BT_LEAVE_STEP, t->rip);
+		leave_if_zero(t, BT_AT(home), BT_LEAVE_AWAY, t->rip);
 	t->mode = t->i.class == X86_STAC ? BT_KERNEL_AC : BT_KERNEL;
 	return GO_ON;
 }
 
-/* load_word() - MOVZX of the 16 bits at an absolute address */
-static void load_word(struct emit *e, unsigned reg, uint32_t at)
+/* load_word() - of the 16 bits at an absolute address; @only: the upper ones of the register stay, else they become 0 */
+static void load_word(struct emit *e, unsigned reg, uint32_t at, bool only)
 {
+	if (only)
+		emit_8(e, 0x66);
 	if (reg >= 8)
 		emit_8(e, 0x44);
-	emit_8(e, 0x0f);
-	emit_8(e, 0xb7);
+	if (!only)
+		emit_8(e, 0x0f);
+	emit_8(e, only ? 0x8b : 0xb7);
 	emit_absolute(e, reg, at);
 }
 
-/* selector() - MOV r, sreg */
-static enum verdict selector(struct translation *t)
+/* selector_store() - MOV m16, sreg is MOV m16, r16 of a register that has been loaded with it */
+static enum verdict selector_store(struct translation *t, struct bt_record *r, uint32_t at)
 {
-	if (t->i.map != X86_MAP_1 || t->i.opcode != 0x8c || t->i.is_mem || t->i.p66 || t->i.reg > X86_GS ||
-	    t->i.rm == X86_RSP)
+	uint8_t code[X86_INSN_MAX + 4];
+	unsigned reg = X86_R8, n = 0, rex;
+	struct x86_insn store;
+
+	while (reg == (unsigned)t->i.base || reg == (unsigned)t->i.index)
+		reg++;
+	if (t->i.p67)
 		return step(t);
-	load_word(&t->e, t->i.rm,
-		  BT_AT(seg) + (uint32_t)(t->i.reg * sizeof(struct x86_segment) +
-					  offsetof(struct x86_segment, selector)));
+	if (t->i.segment == X86_FS || t->i.segment == X86_GS)
+		code[n++] = t->i.segment == X86_FS ? 0x64 : 0x65;
+	rex = 0x44 | (t->i.rex & 3);
+	code[n++] = 0x66;
+	code[n++] = (uint8_t)rex;
+	code[n++] = 0x89;
+	code[n++] = (uint8_t)((t->i.modrm & 0xc7) | (reg & 7) << 3);
+	for (unsigned k = t->i.at_modrm + 1U; k < t->i.len; k++)
+		code[n++] = t->code[k];
+	if (x86_decode(&store, code, n, 64) != (int)n || !rewrite_possible(&store, t->mode, t->next))
+		return step(t);
+	emit_store(&t->e, BT_AT(scratch[SELECTOR_PLACE]), reg);
+	load_word(&t->e, reg, at, false);
+	r->saved[r->n_saved].reg = (uint8_t)reg;
+	r->saved[r->n_saved++].scratch = SELECTOR_PLACE;
+	rewrite(&t->e, &store, code, t->mode, t->next, t->b->entry, r);
+	emit_load(&t->e, reg, BT_AT(scratch[SELECTOR_PLACE]));
+	return GO_ON;
+}
+
+/* selector() - MOV from a segment register */
+static enum verdict selector(struct translation *t, struct bt_record *r)
+{
+	uint32_t at = BT_AT(seg) + (uint32_t)(t->i.reg * sizeof(struct x86_segment) +
+					      offsetof(struct x86_segment, selector));
+
+	if (t->i.map != X86_MAP_1 || t->i.opcode != 0x8c || t->i.reg > X86_GS)
+		return step(t);
+	if (t->i.is_mem)
+		return selector_store(t, r, at);
+	if (t->i.rm == X86_RSP)
+		return step(t);
+	load_word(&t->e, t->i.rm, at, t->i.p66);
 	return GO_ON;
 }
 
@@ -384,12 +429,71 @@ static enum verdict base_read(struct translation *t)
 	return GO_ON;
 }
 
+/* is_canonical() - JRCXZ to the end when RCX has 47 equal bits at its top, else it runs on; RAX and RCX are lost. Return: the jumps to fill. */
+static void is_canonical(struct emit *e, uint8_t *jump[2])
+{
+	static const uint8_t sarx[] = { 0xc4, 0xe2, 0xfa, 0xf7, 0xc9 }; /* SARX rcx, rcx, rax */
+
+	emit_mov_imm(e, X86_RAX, 47);
+	for (size_t n = 0; n < sizeof(sarx); n++)
+		emit_8(e, sarx[n]);
+	for (unsigned n = 0; n < 2; n++) { /* 0, or -1 */
+		emit_8(e, 0xe3);
+		emit_8(e, 0);
+		jump[n] = e->at - 1;
+		emit_8(e, 0x48); /* LEA rcx, [rcx + 1] */
+		emit_8(e, 0x8d);
+		emit_8(e, 0x49);
+		emit_8(e, 1);
+	}
+}
+
+/* base_write() - WRFSBASE, WRGSBASE by the kernel, whose own FS base the host's registers do not have */
+static enum verdict base_write(struct translation *t, struct bt_record *r)
+{
+	struct emit *e = &t->e;
+	uint8_t *jump[2];
+
+	if (t->i.op_size != 8 || t->i.rm == X86_RSP || t->mode == BT_USER || !(t->c->cr4 & X86_CR4_FSGSBASE))
+		return step(t);
+	undo_here(t, r);
+	emit_store(e, BT_AT(scratch[0]), X86_RCX);
+	emit_store(e, BT_AT(scratch[1]), X86_RAX);
+	emit_store(e, BT_AT(scratch[2]), t->i.rm);
+	emit_load(e, X86_RCX, BT_AT(scratch[2]));
+	is_canonical(e, jump);
+	emit_load(e, X86_RAX, BT_AT(scratch[1]));
+	emit_load(e, X86_RCX, BT_AT(scratch[0]));
+	hole(t, BT_LEAVE_STEP, t->rip);
+	for (unsigned n = 0; n < 2; n++)
+		*jump[n] = (uint8_t)(e->at - (jump[n] + 1));
+	emit_load(e, X86_RCX, BT_AT(scratch[2]));
+	emit_store(e, t->i.reg == 3 ? BT_AT(gs_base) : BT_AT(fs_base), X86_RCX);
+	if (t->i.reg == 3)
+		view_write(e);
+	emit_load(e, X86_RAX, BT_AT(scratch[1]));
+	emit_load(e, X86_RCX, BT_AT(scratch[0]));
+	return GO_ON;
+}
+
+/* time_stamp() - RDTSC, RDTSCP */
 static enum verdict time_stamp(struct translation *t)
 {
-	if (t->c->tsc_offset || (t->c->cr4 & X86_CR4_TSD) || t->i.opcode != 0x31)
+	bool p = t->i.opcode != 0x31;
+
+	if (t->c->tsc_offset || (t->c->cr4 & X86_CR4_TSD))
 		return step(t);
+	if (p) { /* LFENCE: it waits for what is before it */
+		emit_8(&t->e, 0x0f);
+		emit_8(&t->e, 0xae);
+		emit_8(&t->e, 0xe8);
+	}
 	emit_8(&t->e, 0x0f);
 	emit_8(&t->e, 0x31);
+	if (p) {
+		emit_8(&t->e, 0x8b); /* MOV ecx, [tsc_aux] */
+		emit_absolute(&t->e, X86_RCX, BT_AT(tsc_aux));
+	}
 	return GO_ON;
 }
 
@@ -431,8 +535,12 @@ static enum verdict instruction(struct translation *t, struct bt_record *r)
 	case X86_CALL_IND: return indirect(t, r, true);
 	case X86_RET: return ret(t, r);
 	case X86_SYSCALL: hole(t, BT_LEAVE_SYSCALL, t->next); return END;
-	case X86_SYSRET: hole(t, BT_LEAVE_SYSRET, t->rip); return END;
-	case X86_IRET: hole(t, BT_LEAVE_IRET, t->rip); return END;
+	case X86_SYSRET: /* in the usual form: 48 0f 07 */
+	case X86_IRET:   /* 48 cf */
+		if (t->i.op_size != 8 || t->i.len != (t->i.class == X86_SYSRET ? 3 : 2) || t->mode == BT_USER)
+			return step(t);
+		hole(t, t->i.class == X86_SYSRET ? BT_LEAVE_SYSRET : BT_LEAVE_IRET, t->next);
+		return END;
 	case X86_CLI:
 	case X86_STI: return interrupts(t, r);
 	case X86_PUSHF: return push_flags(t, r);
@@ -440,8 +548,8 @@ static enum verdict instruction(struct translation *t, struct bt_record *r)
 	case X86_STAC:
 	case X86_CLAC: return access_mode(t);
 	case X86_RDTSC: return time_stamp(t);
-	case X86_SYSTEM: return selector(t);
-	case X86_FSGSBASE: return base_read(t);
+	case X86_SYSTEM: return selector(t, r);
+	case X86_FSGSBASE: return t->i.reg < 2 ? base_read(t) : base_write(t, r);
 	default: return step(t);
 	}
 }
@@ -465,6 +573,8 @@ static bool on_block(struct translation *t, unsigned len)
 		if (bt_walk(t->c, last & -PAGE, BT_FETCH | BT_QUIET, &page) < 0 || page.gpa >= BT_RAM_SIZE)
 			return false;
 		b->gpa2 = page.gpa;
+		translate__page(t->c, page.gpa);
+		t->again = true;
 	}
 	return true;
 }
@@ -472,8 +582,10 @@ static bool on_block(struct translation *t, unsigned len)
 /* fetch() - Return: 1; 0 when the block ends before it; -1 when it is the interpreter's to say what is wrong. */
 static int fetch(struct translation *t)
 {
-	int n = bt_fetch(t->c, t->rip, t->code, X86_INSN_MAX), len;
+	int n, len;
 
+	t->again = false;
+	n = bt_fetch(t->c, t->rip, t->code, X86_INSN_MAX);
 	if (n < 0)
 		return t->n_insns ? 0 : -1;
 	len = x86_decode(&t->i, t->code, (size_t)n, 64);
@@ -482,7 +594,7 @@ static int fetch(struct translation *t)
 	t->next = t->rip + (uint64_t)len;
 	if (!on_block(t, (unsigned)len))
 		return t->n_insns ? 0 : -1;
-	return 1;
+	return t->again ? fetch(t) : 1;
 }
 
 static void body(struct translation *t)
@@ -539,6 +651,7 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	struct translation work, *t = &work;
 	struct emit *e = &t->e;
 
+	translate__page(c, gpa);
 	*b = (struct bt_block){ .rip = rip, .gpa = gpa, .gpa2 = NONE, .mode = (uint8_t)mode };
 	t->c = c;
 	t->b = b;
@@ -575,8 +688,7 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 		c->exchange->counter[BT_COUNT_INSNS] += t->n_insns;
 		c->exchange->counter[BT_COUNT_CACHE] = (uint64_t)(e->at - (uint8_t *)BT_CACHE_BASE);
 	}
-	translate__insert(c, b);
-	return b;
+	return translate__insert(b) ? b : NULL;
 }
 
 /* --- back from host to guest ---------------------------------------------------------------------------------------------------------------- */

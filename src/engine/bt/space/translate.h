@@ -29,6 +29,7 @@ enum bt_leave {
 	BT_LEAVE_SYSCALL,  /* @rip: behind it */
 	BT_LEAVE_SYSRET,   /* @rip: at it, here and below */
 	BT_LEAVE_IRET,
+	BT_LEAVE_AWAY, /* at @rip, to the process of the address space: what follows reaches the user's half */
 	BT_LEAVE_ATTENTION, /* go on at @rip, but look at what waits first: interrupts have been turned on, or attention was set */
 	BT_LEAVE_SIGNAL, /* a signal handler has set everything, rip and mode too */
 	BT_LEAVE_COUNT
@@ -93,6 +94,7 @@ bool bt_is_entering(const void *pc);
 
 void bt_link(const struct bt_exit *x, struct bt_block *to); /* refuses what must not be linked */
 void bt_table_put(struct bt_block *b);                      /* into the tables of indirect targets */
+void bt_table_put_over(struct bt_block *b); /* the same, where one that is dead now has the place */
 void bt_table_catch_up(
 	void); /* the tables are each process's own, the cache is not: it may have been dropped meanwhile */
 void bt_table_clear(bool user);        /* the user's or the kernel's */
@@ -101,6 +103,8 @@ void bt_table_clear_page(uint64_t va); /* all targets on one guest page */
 void bt_block_kill(struct bt_block *b); /* unlinked, out of tables; whoever runs in it goes on to its end */
 /* bt_code_kill() - every block with a byte in [gpa, gpa + len). Return: how many. */
 unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len);
+uint8_t *bt_code_pages(void);   /* where it is noted, of BT_CODE_BYTES */
+void bt_code_drop(void);        /* all of it */
 bool bt_code_has(uint64_t gpa); /* is there a live block on the page? Async-signal-safe */
 
 enum bt_recover { BT_RECOVER_BEFORE, BT_RECOVER_INSIDE };

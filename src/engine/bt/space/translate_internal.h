@@ -34,8 +34,11 @@ struct translate_store {                 /* at BT_ARENA_BASE */
 	struct bt_block *page[HASH_BUCKETS]; /* lists by page, hashed; a block may be in two */
 	struct bt_block *order[BLOCKS_MAX];  /* by address, as they were made */
 	struct bt_exit exit[EXITS_MAX];
-	uint8_t code_page[BT_RAM_SIZE >> 15]; /* bit for each guest page: a live block is on it */
+	/* Bit for each guest page: a live block is on it. The manager sees it, too: another file is mapped over it. */
+	uint8_t code_page[BT_CODE_BYTES] __attribute__((aligned(4096)));
 };
+
+_Static_assert(BT_CODE_BYTES == BT_RAM_SIZE >> 15, "a bit for each page");
 
 static inline struct translate_store *translate__store(void)
 {
@@ -46,8 +49,11 @@ void *translate__alloc(size_t n);
 uint32_t translate__exit(enum bt_leave why, enum bt_mode mode, uint64_t rip, uint8_t *patch);
 void translate__reset(void); /* everything is dropped; the stubs stay */
 void translate__stubs(void);
+/* translate__block() - NULL: its code has been written meanwhile; once more. */
 struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, uint64_t gpa);
-void translate__insert(struct bt_cpu *c, struct bt_block *b);
+/* translate__page() - from now on nobody writes it unseen: before it is read. */
+void translate__page(struct bt_cpu *c, uint64_t gpa);
+bool translate__insert(struct bt_block *b); /* false: one of its pages has been written meanwhile */
 void translate__tables_clear(void);
 
 #endif

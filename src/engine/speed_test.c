@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/speed.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/time.h"
+#include "engine/engine.h"
+
+static unsigned count_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void test_each_engine_of_this_host_is_measured_and_nothing_is_left(void **state)
+{
+	unsigned measured = 0, fds = count_fds();
+
+	(void)state;
+	for (const struct engine_ops *const *t = engine_table; *t; t++) {
+		nsec_t from = time_now_ns(CLOCK_MONOTONIC);
+		struct engine_speed s = { 0 };
+		struct err e = { 0 };
+
+		if ((*t)->probe(&e) < 0) {
+			print_message("%s: %s\n", (*t)->name, e.text);
+			continue;
+		}
+		if (engine_speed(*t, ENGINE_SPEED_MS, &s, &e) < 0)
+			fail_msg("%s", e.text);
+		print_message("%s: host %llu ps, ring 0 %llu ps, ring 3 %llu ps, exit %llu ns\n", (*t)->name,
+			      (unsigned long long)s.host_ps, (unsigned long long)s.ring0_ps,
+			      (unsigned long long)s.ring3_ps, (unsigned long long)s.exit_ns);
+		assert_true(s.host_ps && s.ring0_ps && s.ring3_ps && s.exit_ns);
+		assert_true(s.host_ps < 1000000 && s.ring0_ps < 1000000000);
+		assert_true(time_now_ns(CLOCK_MONOTONIC) - from < 5 * NSEC_PER_SEC);
+		assert_int_equal(count_fds(), fds);
+		measured++;
+	}
+	if (!measured)
+		skip();
+}
+
+static void test_full_speed_is_about_the_hosts(void **state)
+{
+	static const struct {
+		uint64_t host, ring0;
+		bool want;
+	} cases[] = {
+		{ 100, 100, true },  { 100, 90, true },      { 100, 399, true },
+		{ 100, 500, false }, { 100, 250000, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct engine_speed s = { .host_ps = cases[i].host, .ring0_ps = cases[i].ring0 };
+
+		if (engine_speed_is_full(&s) != cases[i].want)
+			fail_msg("host %llu, ring 0 %llu", (unsigned long long)cases[i].host,
+				 (unsigned long long)cases[i].ring0);
+	}
+}
+
+static void test_the_fastest_is_one_that_can(void **state)
+{
+	const struct engine_ops *ops;
+	struct err e = { 0 };
+
+	(void)state;
+	ops = engine_fastest(&e);
+	if (!ops) {
+		assert_null(engine_find(NULL, &e));
+		skip();
+	}
+	assert_int_equal(ops->probe(&e), 0);
+}
+
+static int cannot(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e)
+{
+	(void)ret_vm;
+	(void)c;
+	return err_set(e, ENOSPC, "no room");
+}
+
+static void test_an_engine_without_a_machine_says_so(void **state)
+{
+	static const struct engine_ops none = { .name = "none", .vm_new = cannot };
+	struct engine_speed s = { .exit_ns = 7 };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(engine_speed(&none, 3, &s, &e), -ENOSPC);
+	assert_string_equal(e.text, "engine 'none': measure it: no room");
+	assert_int_equal(s.exit_ns, 7);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_engine_of_this_host_is_measured_and_nothing_is_left),
+		cmocka_unit_test(test_full_speed_is_about_the_hosts),
+		cmocka_unit_test(test_the_fastest_is_one_that_can),
+		cmocka_unit_test(test_an_engine_without_a_machine_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# hull engine: which engines this host has; HULL_ENGINE; what an engine counts
+
+load common
+
+setup_file() {
+	setup_hull
+}
+
+teardown_file() {
+	local id
+	for id in $("$HULL" vm ps -aq 2>/dev/null); do "$HULL" vm rm -f "$id" >/dev/null 2>&1; done
+	teardown_hull
+}
+
+setup() {
+	GUEST=${GUEST_DIR:-$(dirname "$HULL")/guest}
+	[ -x "$GUEST/hello" ] || skip "the guests are not built (make guests)"
+	unset HULL_ENGINE # of whoever runs all tests with one engine
+	cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+teardown() {
+	local id
+	for id in $("$HULL" vm ps -aq 2>/dev/null); do "$HULL" vm rm -f "$id" >/dev/null; done
+}
+
+need_engine() { "$HULL" engine list -q | grep -qx "$1" || skip "the engine $1 cannot run here"; }
+
+@test "every engine is listed, with its speed or why it cannot run" {
+	run "$HULL" engine list
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ ${lines[0]} == ENGINE*USABLE*"RING 0"*"RING 3"*"PORT EXIT"*"FULL SPEED"*"WHY NOT" ]]
+	[[ ${lines[1]} == kvm* && ${lines[2]} == bt* && ${#lines[@]} -eq 3 ]]
+	run "$HULL" engine list --format json
+	echo "$output"
+	[ "$status" -eq 0 ]
+	jq -se 'length == 2 and all(if .Usable == "yes" then .Reason == "" and .Ring0Picoseconds > 0 and .Ring3Picoseconds > 0
+		and .ExitNanoseconds > 0 and (.Ring0 | test("^[0-9.]+ [pnum]s$")) else .Reason != "" end)' <<<"$output"
+}
+
+@test "an engine that cannot run says why, and is not among the names" {
+	need_root
+	need_engine kvm
+	need unshare
+	run unshare -m sh -c "mount --bind /dev/null /dev/kvm && \"$HULL\" engine list --format '{{.Name}} {{.Usable}} {{.Reason}}' &&
+		\"$HULL\" engine list -q"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ ${lines[0]} == "kvm no /dev/kvm"* ]]
+	[[ ${lines[2]} != kvm ]]
+}
+
+@test "HULL_ENGINE is what --engine is by default, and an unknown one is refused" {
+	local engine
+	for engine in $("$HULL" engine list -q); do
+		HULL_ENGINE=$engine run timeout 20 "$HULL" vm run --kernel "$GUEST/hello" </dev/null
+		[ "$status" -eq 0 ]
+		[ "$output" = hello ]
+		HULL_ENGINE=$engine "$HULL" vm create --name "m$engine" --kernel "$GUEST/hello"
+		[ "$("$HULL" vm inspect -f '{{.Options.Engine}}' "m$engine")" = "$engine" ]
+	done
+	HULL_ENGINE=vax run "$HULL" vm run --kernel "$GUEST/hello"
+	[ "$status" -eq 125 ]
+	[ "$output" = "hull: engine 'vax': want auto, kvm, bt" ]
+	HULL_ENGINE=vax run "$HULL" vm create --kernel "$GUEST/hello"
+	[ "$status" -ne 0 ]
+	HULL_ENGINE=vax run "$HULL" firecracker --no-api --config-file /dev/null
+	[ "$status" -eq 153 ]
+	[ "$output" = "hull: engine 'vax': want auto, kvm, bt" ]
+	HULL_ENGINE=vax run timeout 20 "$HULL" vm run --engine auto --kernel "$GUEST/hello" </dev/null
+	[ "$status" -eq 0 ]
+}
