@@ -120,7 +120,7 @@ $(B)/space/%.o: src/%.c | $(B)/.deps
 
 $(SPACE): $(SPACEOBJ)
 	$(Q)$(CC) -static -nostdlib -no-pie -Wl,--build-id=none -Wl,--gc-sections -Wl,-z,noexecstack -Wl,-z,norelro \
-	    -Wl,-Ttext-segment=0x60000000 -o $@ $^
+	    -Wl,-Ttext-segment=0x70000000 -o $@ $^
 
 # without symbols: what hull carries
 $(B)/space/program: $(SPACE)

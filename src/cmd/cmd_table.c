@@ -63,6 +63,7 @@ const struct cmd *const cmd_table[] = { /* the order of `hull --help` inside eac
 					&cmd_vm_restore,
 					&cmd_vm_rm,
 					&cmd_engine_list,
+					&cmd_engine_stats,
 					&cmd_firecracker,
 					&cmd_jailer,
 					&cmd_disk_create,

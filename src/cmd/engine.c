@@ -6,8 +6,10 @@
 #include "base/err.h"
 #include "cmd/print.h"
 #include "cmd/table.h"
+#include "cmd/vm_machines.h"
 #include "engine/engine.h"
 #include "engine/speed.h"
+#include "runtime/machine.h"
 
 struct list_opts {
 	bool quiet;
@@ -109,6 +111,113 @@ static int list_main(void *opts, int argc, char **argv, struct err *e)
 	}
 	return print_list(&print, rows, e);
 }
+
+/* --- stats --------------------------------------------------------------------------------------------------- */
+
+struct stats_opts {
+	bool all;
+	const char *format;
+};
+#undef OPT
+#define OPT(member) offsetof(struct stats_opts, member)
+
+static const struct opt stats_opts[] = {
+	{ "all", 'a', OPT_FLAG, OPT(all), NULL, "What has not happened yet, too", NULL },
+	{ "format", 0, OPT_STRING, OPT(format), "FORMAT",
+	  "'json', 'table TEMPLATE' or a template: {{.Counter}} {{.Value}}", NULL },
+	{ 0 }
+};
+
+static const struct print_field stats_fields[] = { { "Machine", "MACHINE" }, { "Engine", "ENGINE" },
+						   { "Cpu", "CPU" },         { "Counter", "COUNTER" },
+						   { "Value", "VALUE" },     { 0 } };
+
+static void stats_rows(const char *machine, const json_t *counters, bool all, json_t *rows)
+{
+	const json_t *cpus = json_object_get(counters, "Cpus");
+	size_t cpu;
+	json_t *one, *value;
+	const char *name;
+
+	json_array_foreach(cpus, cpu, one) json_object_foreach(one, name, value)
+	{
+		if (!all && json_integer_value(value) == 0)
+			continue;
+		json_array_append_new(rows, json_pack("{s:s, s:s, s:I, s:s, s:O}", "Machine", machine,
+						      "Engine", json_path_str(counters, "Engine"), "Cpu",
+						      (json_int_t)cpu, "Counter", name, "Value", value));
+	}
+}
+
+static int stats_main(void *opts, int argc, char **argv, struct err *e)
+{
+	const struct stats_opts *o = opts;
+	const struct print_list print = {
+		.format = o->format,
+		.fields = stats_fields,
+		.table = "{{.Machine}}\t{{.Engine}}\t{{.Cpu}}\t{{.Counter}}\t{{.Value}}",
+	};
+	auto_machines struct machines *ms = NULL;
+	int status = 0, r = vm_machines(&ms, e);
+	json_t *rows = json_array();
+
+	for (int i = 0; i < argc && ms; i++) {
+		json_t *counters = NULL;
+		struct err one = { 0 };
+		char id[65];
+
+		r = vm_id(ms, argv[i], id, &one);
+		if (r == 0)
+			r = machines_counters(ms, id, &counters, &one);
+		if (r == 0)
+			stats_rows(argv[i], counters, o->all, rows);
+		else
+			status = cmd_fail(&one);
+		json_decref(counters);
+	}
+	if (!ms || (status && json_array_size(rows) == 0)) {
+		json_decref(rows);
+		return ms ? status : r;
+	}
+	r = print_list(&print, rows, e);
+	return r < 0 ? r : status;
+}
+
+const struct cmd cmd_engine_stats = {
+	.name = "engine stats",
+	.group = CMD_SYSTEM,
+	.args = "[OPTIONS] MACHINE [MACHINE...]",
+	.summary = "Show what the engine has counted of a machine's processors",
+	.about =
+		"For each processor of machines that run, what has been counted since they started: exits to "
+		"hull by kind (exit-io, exit-mmio, exit-kicked, ...), and what the engine counts of its own "
+		"work.\n\n"
+		"bt counts blocks and instructions translated (blocks, instructions-translated) and the "
+		"bytes they "
+		"take (cache-bytes), entries into translated code (enter) and its exits to a direct or an "
+		"indirect "
+		"target (leave-direct, leave-indirect), instructions interpreted, system calls and returns "
+		"from "
+		"interrupts (syscalls, irets), memory faults of the host (host-faults), mappings made, "
+		"ranges and "
+		"whole address spaces dropped (ranges-unmapped, flushes), exceptions and interrupts "
+		"delivered to "
+		"the guest, signals from outside, stores into code and what they dropped (code-stores, "
+		"code-pages-dropped, code-blocks-dropped), accesses to devices (io), and switches between "
+		"its "
+		"processes (space-switches). They are the word of the process that runs the guest: a guest "
+		"that has "
+		"broken out into it may count as it likes.",
+	.examples =
+		"hull engine stats db\nWhat has happened in the machine 'db'\n\n"
+		"hull engine stats --all --format '{{.Cpu}} {{.Counter}} {{.Value}}' db\nOne counter a line",
+	.opts = stats_opts,
+	.opts_size = sizeof(struct stats_opts),
+	.min_args = 1,
+	.max_args = -1,
+	.run = stats_main,
+	.complete = "@machine",
+};
 
 const struct cmd cmd_engine_list = {
 	.name = "engine list",

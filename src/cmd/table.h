@@ -12,7 +12,7 @@ extern const struct cmd cmd_attach, cmd_build, cmd_commit, cmd_container_prune, 
 	cmd_system_df, cmd_system_prune, cmd_tag, cmd_top, cmd_unpause, cmd_update, cmd_version,
 	cmd_volume_create, cmd_volume_inspect, cmd_volume_ls, cmd_vm_run, cmd_volume_prune, cmd_volume_rm,
 	cmd_wait;
-extern const struct cmd cmd_engine_list, cmd_firecracker, cmd_jailer;
+extern const struct cmd cmd_engine_list, cmd_engine_stats, cmd_firecracker, cmd_jailer;
 extern const struct cmd cmd_vm_console, cmd_vm_create, cmd_vm_inspect, cmd_vm_kill, cmd_vm_logs, cmd_vm_pause,
 	cmd_vm_ps, cmd_vm_restore, cmd_vm_resume, cmd_vm_rm, cmd_vm_snapshot, cmd_vm_start, cmd_vm_stop,
 	cmd_vm_wait;

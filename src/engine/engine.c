@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/engine.h"
 
+#include <assert.h>
+
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -201,4 +203,27 @@ int engine_cpu_set(struct engine_cpu *cpu, const struct x86_state *s, struct err
 int engine_cpu_nmi(struct engine_cpu *cpu)
 {
 	return cpu->vm->ops->cpu_nmi ? cpu->vm->ops->cpu_nmi(cpu) : -EOPNOTSUPP;
+}
+
+unsigned engine_cpu_counters(struct engine_cpu *cpu, struct engine_counter c[ENGINE_COUNTERS_MAX])
+{
+	static const char *const name[] = {
+		[ENGINE_EXIT_IO] = "exit-io",       [ENGINE_EXIT_MMIO] = "exit-mmio",
+		[ENGINE_EXIT_HALT] = "exit-halt",   [ENGINE_EXIT_SHUTDOWN] = "exit-shutdown",
+		[ENGINE_EXIT_RESET] = "exit-reset", [ENGINE_EXIT_KICKED] = "exit-kicked",
+		[ENGINE_EXIT_DEBUG] = "exit-debug", [ENGINE_EXIT_ERROR] = "exit-error",
+	};
+	const struct engine_ops *ops = cpu->vm->ops;
+	uint64_t by_kind[ENGINE_EXIT_COUNT];
+	unsigned n = 0;
+
+	static_assert(ARRAY_SIZE(name) == ENGINE_EXIT_COUNT, "each kind has a name");
+	if (ops->cpu_stats) {
+		ops->cpu_stats(cpu, by_kind);
+		for (; n < ENGINE_EXIT_COUNT; n++)
+			c[n] = (struct engine_counter){ name[n], by_kind[n] };
+	}
+	if (ops->cpu_counters)
+		n += ops->cpu_counters(cpu, c + n, ENGINE_COUNTERS_MAX - n);
+	return n;
 }

@@ -37,6 +37,7 @@ enum {
 	ENGINE_CPUID_MAX = 256,
 	ENGINE_IO_DATA_MAX = 4096,
 	ENGINE_SLOTS_MAX = 1040, /* of memory */
+	ENGINE_COUNTERS_MAX = 64,
 };
 
 enum engine_exit_kind {
@@ -75,6 +76,11 @@ struct engine_mem {
 	uint64_t fd_offset;
 	bool shared; /* what others write into the file is seen in the mapping, and the other way round */
 	bool readonly, log_dirty;
+};
+
+struct engine_counter {
+	const char *name; /* a constant */
+	uint64_t value;   /* since the processor was made */
 };
 
 struct engine_ops;
@@ -126,6 +132,8 @@ struct engine_ops {
 	int (*cpu_nmi)(struct engine_cpu *cpu);
 	/* counts of exits by kind for metrics; may be NULL */
 	void (*cpu_stats)(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT]);
+	/* what this engine counts of its own work, at most @max; any thread; may be NULL. Return: how many */
+	unsigned (*cpu_counters)(struct engine_cpu *cpu, struct engine_counter *c, unsigned max);
 };
 
 extern const struct engine_ops engine_kvm, engine_bt;
@@ -164,5 +172,7 @@ void engine_cpu_kick(struct engine_cpu *cpu);
 int engine_cpu_get(struct engine_cpu *cpu, struct x86_state *s, struct err *e);
 int engine_cpu_set(struct engine_cpu *cpu, const struct x86_state *s, struct err *e);
 int engine_cpu_nmi(struct engine_cpu *cpu);
+/* engine_cpu_counters() - exits by kind ("exit-io"), then what the engine itself counts. Return: how many. Any thread. */
+unsigned engine_cpu_counters(struct engine_cpu *cpu, struct engine_counter c[ENGINE_COUNTERS_MAX]);
 
 #endif

@@ -612,6 +612,31 @@ static void test_cpuid_shows_what_it_was_given(void **state)
 	world_close(&w);
 }
 
+static void test_what_happens_is_counted_by_name(void **state)
+{
+	/* again: out 0x10,al; jmp again */
+	static const uint8_t code[] = { 0xe6, 0x10, 0xeb, 0xfc };
+	struct engine_counter c[ENGINE_COUNTERS_MAX];
+	struct engine_exit x;
+	struct world w;
+	unsigned n;
+
+	(void)state;
+	world_open(&w);
+	start_at(&w, code, sizeof(code));
+	for (int i = 0; i < 3; i++)
+		run(&w, &x, ENGINE_EXIT_IO);
+	n = engine_cpu_counters(w.cpu, c);
+	assert_in_range(n, ENGINE_EXIT_COUNT, ENGINE_COUNTERS_MAX);
+	assert_string_equal(c[ENGINE_EXIT_IO].name, "exit-io");
+	assert_int_equal(c[ENGINE_EXIT_IO].value, 3);
+	assert_int_equal(c[ENGINE_EXIT_SHUTDOWN].value, 0);
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < i; k++)
+			assert_string_not_equal(c[i].name, c[k].name);
+	world_close(&w);
+}
+
 static void test_states_and_slots_that_make_no_sense_are_refused(void **state)
 {
 	static struct x86_state s;
@@ -674,6 +699,7 @@ int main(void)
 		cmocka_unit_test(test_interrupt_controllers_are_saved_and_restored),
 		cmocka_unit_test(test_a_clock_goes_on_where_it_was_or_catches_up_with_the_time),
 		cmocka_unit_test(test_cpuid_shows_what_it_was_given),
+		cmocka_unit_test(test_what_happens_is_counted_by_name),
 		cmocka_unit_test(test_states_and_slots_that_make_no_sense_are_refused),
 		cmocka_unit_test(test_an_engine_nobody_knows_is_refused_with_those_there_are),
 	};

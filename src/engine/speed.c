@@ -29,6 +29,7 @@ enum {
 	EXITS_FIRST = 16, /* not counted: the first are slower */
 	FULL_SPEED = 4,   /* times the host's own is still that */
 	CHOOSE_MS = 6,
+	ROUNDS = 8,
 	PARTS = 3, /* of the budget: ring 0, ring 3, exits */
 };
 enum { PRESENT = 1, WRITE = 2, USER = 4, LARGE = 0x80 };
@@ -167,47 +168,57 @@ static nsec_t now(void)
 	return time_now_ns(CLOCK_MONOTONIC);
 }
 
-/* more_loops() - how many to try next, when @loops took that long: so many that it is half of @want. */
-static uint32_t more_loops(uint32_t loops, nsec_t took, nsec_t want)
-{
-	uint64_t factor = (uint64_t)(want / 2) / (uint64_t)(took > 0 ? took : 1) + 1;
-	uint64_t next = loops * (factor > 64 ? 64 : factor < 2 ? 2 : factor);
+/* Rounds of more and more loops, until one is long enough to count; the best of those that count is told: others were disturbed. */
+struct rounds {
+	nsec_t enough, end; /* that counts; when to stop */
+	uint32_t loops;     /* of the next */
+	uint64_t best_ps;   /* for an instruction; 0: none has counted */
+};
 
-	return next > LOOPS_MAX ? LOOPS_MAX : (uint32_t)next;
+static struct rounds rounds_begin(nsec_t budget)
+{
+	return (struct rounds){ .enough = budget / ROUNDS, .end = now() + budget, .loops = LOOPS_FIRST };
 }
 
-static uint64_t per_insn_ps(nsec_t took, uint32_t loops)
+/* round_end() - Return: whether that was the last */
+static bool round_end(struct rounds *r, nsec_t took)
 {
-	uint64_t ps = (uint64_t)took * 1000 / loops / LOOP_INSNS;
+	const uint64_t ps = (uint64_t)took * 1000 / r->loops / LOOP_INSNS + 1;
+	const uint64_t more = (uint64_t)r->enough * 5 / 4 / (uint64_t)(took > 0 ? took : 1) + 1;
+	const bool last = now() >= r->end;
 
-	return ps ? ps : 1;
+	if (took < r->enough && !last && r->loops < LOOPS_MAX) {
+		uint64_t next = r->loops * (more > 64 ? 64 : more < 2 ? 2 : more);
+
+		r->loops = next > LOOPS_MAX ? LOOPS_MAX : (uint32_t)next;
+		return false;
+	}
+	if (!r->best_ps || ps < r->best_ps)
+		r->best_ps = ps;
+	return last;
 }
 
 static int measure_ring(struct rig *g, unsigned ring, nsec_t budget, uint64_t *ret_ps, struct err *e)
 {
-	const nsec_t end = now() + budget;
-	uint32_t loops = LOOPS_FIRST;
 	struct engine_exit x;
-	nsec_t took;
+	struct rounds rounds;
+	bool last = false;
 	int r = start(g, ring, LOOP_AT, e);
 
-	for (;;) {
+	rounds = rounds_begin(budget);
+	while (r == 0 && !last) {
 		nsec_t from;
 
-		if (r == 0)
-			r = run_to(g, PORT_COUNT, &x, e);
+		r = run_to(g, PORT_COUNT, &x, e);
 		if (r < 0)
 			return r;
-		memcpy(x.data, &loops, sizeof(loops));
+		memcpy(x.data, &rounds.loops, sizeof(rounds.loops));
 		from = now();
 		r = run_to(g, PORT_DONE, &x, e);
-		took = now() - from;
-		if (took >= budget / 4 || now() >= end || loops == LOOPS_MAX)
-			break;
-		loops = more_loops(loops, took, budget);
+		last = round_end(&rounds, now() - from);
 	}
 	if (r == 0)
-		*ret_ps = per_insn_ps(took, loops);
+		*ret_ps = rounds.best_ps;
 	return r;
 }
 
@@ -233,30 +244,26 @@ static int measure_exits(struct rig *g, nsec_t budget, uint64_t *ret_ns, struct 
 
 static uint64_t measure_host(nsec_t budget)
 {
-	uint32_t loops = LOOPS_FIRST;
-	nsec_t took;
+	struct rounds rounds = rounds_begin(budget);
+	nsec_t from;
 
-	for (;;) {
-		uint32_t left = loops;
+	do {
+		uint32_t left = rounds.loops;
 		uint64_t sum = 0;
-		nsec_t from = now();
 
+		from = now();
 		__asm__ volatile("1: add %2, %0\n\tdec %1\n\tjnz 1b"
 				 : "+r"(sum), "+r"(left)
 				 : "r"(1UL)
 				 : "cc");
-		took = now() - from;
-		if (took >= budget / 4 || loops == LOOPS_MAX)
-			break;
-		loops = more_loops(loops, took, budget);
-	}
-	return per_insn_ps(took, loops);
+	} while (!round_end(&rounds, now() - from));
+	return rounds.best_ps;
 }
 
 int engine_speed(const struct engine_ops *ops, unsigned budget_ms, struct engine_speed *ret_s, struct err *e)
 {
 	const nsec_t budget = budget_ms * NSEC_PER_MSEC / PARTS;
-	struct engine_speed s = { .host_ps = measure_host(budget / 8) };
+	struct engine_speed s = { .host_ps = measure_host(budget / 4) };
 	struct rig g = { .fd = -1 };
 	int r = rig_init(&g, ops, e);
 

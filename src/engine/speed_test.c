@@ -81,11 +81,12 @@ static void test_the_fastest_is_one_that_can(void **state)
 
 	(void)state;
 	ops = engine_fastest(&e);
-	if (!ops) {
-		assert_null(engine_find(NULL, &e));
-		skip();
+	if (ops) {
+		assert_int_equal(ops->probe(&e), 0);
+		return;
 	}
-	assert_int_equal(ops->probe(&e), 0);
+	assert_null(engine_find(NULL, &e));
+	skip();
 }
 
 static int cannot(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e)

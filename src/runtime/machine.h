@@ -82,6 +82,8 @@ int machines_stop(struct machines *ms, const char *id, int timeout_s, struct err
 int machines_kill(struct machines *ms, const char *id, struct err *e);
 int machines_pause(struct machines *ms, const char *id, struct err *e);
 int machines_resume(struct machines *ms, const char *id, struct err *e);
+/* machines_counters() - what the engine has counted of each processor: {"Engine", "Cpus": [{NAME: N}]}; the caller's. -EBUSY: it does not run. */
+int machines_counters(struct machines *ms, const char *id, json_t **ret_counters, struct err *e);
 int machines_log(struct machines *ms, const char *id, int out_fd,
 		 struct err *e); /* what is kept of the console's output */
 

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* machine_ask.c - requests to a running machine's keeper: wait, stop, kill, pause, resume */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/guard.h"
+#include "fmt/json.h"
 #include "runtime/machine_internal.h"
+#include "sys/file.h"
 #include "sys/sock.h"
 
-enum { ENDING_MAX_MS = 5000 };
+enum { ENDING_MAX_MS = 5000, COUNTERS_BYTES_MAX = 1 << 20 };
 
 int machines__connect(struct machines *ms, const struct instance *in, struct err *e)
 {
@@ -182,4 +187,46 @@ int machines_pause(struct machines *ms, const char *id, struct err *e)
 int machines_resume(struct machines *ms, const char *id, struct err *e)
 {
 	return change(ms, id, false, e);
+}
+
+/* counters_read() - from a file that the machine's process has written: any bytes. */
+static int counters_read(int fd, json_t **ret_counters, struct err *e)
+{
+	auto_fini(buf) struct buf b = { 0 };
+	char part[4096];
+	ssize_t n;
+
+	while ((n = pread(fd, part, sizeof(part), (off_t)b.len)) > 0) {
+		buf_put(&b, part, (size_t)n);
+		if (b.len > COUNTERS_BYTES_MAX)
+			return err_set(e, EBADMSG, "more counters than there are");
+	}
+	if (n < 0 || buf_finish(&b) < 0)
+		return err_sys(e, n < 0 ? errno : ENOMEM, "its counters");
+	return json_tree_parse(ret_counters, buf_str(&b), b.len, e);
+}
+
+int machines_counters(struct machines *ms, const char *id, json_t **ret_counters, struct err *e)
+{
+	auto_fini(instance) struct instance in = { 0 };
+	auto_close int fd = file_memfd("hull-counters", MFD_CLOEXEC);
+	auto_close int sock = -1;
+	int r = machines__read(ms, id, &in, e);
+
+	if (r == 0 && fd < 0)
+		r = err_sys(e, -fd, "its counters");
+	if (r < 0)
+		return r;
+	sock = machines__connect(ms, &in, e);
+	if (sock == -ESRCH)
+		return err_set(e, EBUSY, "'%s': it does not run", in.name);
+	if (sock < 0)
+		return sock;
+	r = frame_send(sock, PROTO_FILE, NULL, 0, fd, true);
+	if (r == 0)
+		r = frame_send(sock, PROTO_COUNT, NULL, 0, -1, true);
+	r = r < 0 ? err_sys(e, -r, "its keeper") : machines__done(sock, e);
+	if (r == 0)
+		r = counters_read(fd, ret_counters, e);
+	return r < 0 ? err_wrap(e, r, "'%s'", in.name) : 0;
 }

@@ -62,6 +62,7 @@ void machines__log_put(struct machines_log *l, const char *bytes, size_t len);
 enum machines_msg {
 	MACHINES_POWER = 32, /* Ctrl-Alt-Del */
 	MACHINES_SAVE,       /* struct msg_save, behind two PROTO_FILE */
+	MACHINES_COUNT,      /* behind one PROTO_FILE */
 	MACHINES_POWERED,    /* struct msg_failed */
 	MACHINES_ENDED,      /* struct machines_ended */
 };
@@ -102,7 +103,7 @@ struct keeper_client {
 	unsigned n_files;
 };
 
-enum keeper_task { TASK_NONE, TASK_PAUSE, TASK_RESUME, TASK_SAVE };
+enum keeper_task { TASK_NONE, TASK_PAUSE, TASK_RESUME, TASK_SAVE, TASK_COUNT };
 
 struct keeper {
 	struct loop loop;

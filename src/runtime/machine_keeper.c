@@ -235,9 +235,10 @@ static void on_sigchld(void *arg, uint32_t events)
 int keeper__task(struct keeper *k, enum keeper_task task, struct keeper_client *asker, const void *bytes,
 		 size_t len)
 {
-	static const uint8_t type[] = {
-		[TASK_PAUSE] = PROTO_PAUSE, [TASK_RESUME] = PROTO_RESUME, [TASK_SAVE] = MACHINES_SAVE
-	};
+	static const uint8_t type[] = { [TASK_PAUSE] = PROTO_PAUSE,
+					[TASK_RESUME] = PROTO_RESUME,
+					[TASK_SAVE] = MACHINES_SAVE,
+					[TASK_COUNT] = MACHINES_COUNT };
 	int r;
 
 	if (k->task != TASK_NONE)

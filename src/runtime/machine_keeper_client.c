@@ -168,6 +168,20 @@ static void save(struct keeper_client *c, const struct msg_save *m)
 		refuse(c, r, NULL);
 }
 
+static void count(struct keeper_client *c)
+{
+	struct keeper *k = c->keeper;
+	int r = c->n_files != 1 ? -EINVAL : k->task != TASK_NONE ? -EBUSY : 0;
+
+	if (r == 0)
+		r = frame_send(k->from->machine, PROTO_FILE, NULL, 0, c->file[0], false);
+	files_close(c);
+	if (r == 0)
+		r = keeper__task(k, TASK_COUNT, c, NULL, 0);
+	if (r < 0)
+		refuse(c, r, NULL);
+}
+
 /* serve() - one message. @fd: taken. Return: false when the connection is to be closed. */
 static bool serve(struct keeper_client *c, uint8_t type, const char *bytes, size_t len, int fd)
 {
@@ -209,6 +223,7 @@ static bool serve(struct keeper_client *c, uint8_t type, const char *bytes, size
 			c->file[c->n_files++] = TAKE_FD(mine);
 		return true;
 	case PROTO_SAVE: save(c, &saving); return true;
+	case PROTO_COUNT: count(c); return true;
 	default: return false;
 	}
 }

@@ -6,7 +6,7 @@
  * at a time, each answered; files for a snapshot come as descriptors. The end of that socket is the end of the
  * machine. It cannot be asked by anybody else, and it asks nobody.
  *
- * syscalls(loop): recvmsg sendmsg
+ * syscalls(loop): recvmsg sendmsg pwrite64
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -14,8 +14,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/guard.h"
+#include "fmt/json.h"
 #include "runtime/machine_internal.h"
 #include "sys/title.h"
 #include "vm/machine.h"
@@ -66,6 +68,22 @@ static int save(struct process *s, const struct msg_save *m, struct err *e)
 	return r;
 }
 
+/* count() - what the engine has counted, as JSON into the file that came. */
+static int count(struct process *s, struct err *e)
+{
+	auto_fini(buf) struct buf b = { 0 };
+	struct json_out o = { .to = &b };
+	ssize_t n = 0;
+
+	if (s->n_files != 1)
+		return err_set(e, EINVAL, "counters need a file");
+	machine_counters(s->m, &o);
+	if (buf_finish(&b) == 0)
+		n = pwrite(s->file[0], b.data, b.len, 0);
+	files_close(s);
+	return n > 0 && (size_t)n == b.len ? 0 : err_set(e, EIO, "its counters could not be written");
+}
+
 /* serve() - one request. @fd: taken. */
 static void serve(struct process *s, uint8_t type, const struct msg_save *m, int fd)
 {
@@ -77,6 +95,7 @@ static void serve(struct process *s, uint8_t type, const struct msg_save *m, int
 	case PROTO_RESUME: answer(s, PROTO_DONE, machine_resume(s->m, &e), &e); break;
 	case MACHINES_POWER: answer(s, MACHINES_POWERED, machine_ctrl_alt_del(s->m, &e), &e); break;
 	case MACHINES_SAVE: answer(s, PROTO_DONE, save(s, m, &e), &e); break;
+	case MACHINES_COUNT: answer(s, PROTO_DONE, count(s, &e), &e); break;
 	case PROTO_FILE:
 		if (s->n_files < KEEPER_FILES)
 			s->file[s->n_files++] = TAKE_FD(mine);

@@ -25,9 +25,10 @@ enum msg {
 	PROTO_DETACH,  /* what follows is the end of the connection, not of standard input */
 	PROTO_REMOVED, /* the instance is gone, nothing left to do */
 	/* to the keeper of a machine */
-	PROTO_HOLD, /* pause it for as long as this connection lasts; answered by PROTO_DONE */
-	PROTO_FILE, /* a descriptor: where the state goes, the second: memory */
-	PROTO_SAVE, /* struct msg_save; answered by PROTO_DONE */
+	PROTO_HOLD,  /* pause it for as long as this connection lasts; answered by PROTO_DONE */
+	PROTO_FILE,  /* a descriptor: where the state goes, the second: memory; or the counters */
+	PROTO_SAVE,  /* struct msg_save; answered by PROTO_DONE */
+	PROTO_COUNT, /* what the engine has counted, into the file; answered by PROTO_DONE */
 	/* from the shim */
 	PROTO_STARTED = 64,
 	PROTO_FAILED, /* struct msg_failed: the workload could not be started */

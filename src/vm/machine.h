@@ -246,6 +246,8 @@ int machine_device_remove(struct machine *m, enum machine_device kind, const cha
 
 /* machine_metrics() - append members with the devices' and processors' counts: "block", "net", "vcpu", ... */
 void machine_metrics(struct machine *m, struct json_out *o);
+/* machine_counters() - append what the engine has counted of each processor since it was made: {"Engine", "Cpus": [{NAME: N}]} */
+void machine_counters(struct machine *m, struct json_out *o);
 
 /* --- processors' edits (cpu_edits.c) ------------------------------------------------------------------------ */
 

@@ -235,3 +235,22 @@ void machine_metrics(struct machine *m, struct json_out *o)
 			put_group(&x, x.prefix, &x.sum);
 	}
 }
+
+void machine_counters(struct machine *m, struct json_out *o)
+{
+	struct engine_counter c[ENGINE_COUNTERS_MAX];
+
+	json_put_open(o, NULL, '{');
+	json_put_str(o, "Engine", m->vm->ops->name);
+	json_put_open(o, "Cpus", '[');
+	for (unsigned i = 0; i < m->n_cpus; i++) {
+		unsigned n = engine_cpu_counters(m->cpu[i].cpu, c);
+
+		json_put_open(o, NULL, '{');
+		for (unsigned k = 0; k < n; k++)
+			json_put_u64(o, c[k].name, c[k].value);
+		json_put_close(o, '}');
+	}
+	json_put_close(o, ']');
+	json_put_close(o, '}');
+}

@@ -73,3 +73,43 @@ need_engine() { "$HULL" engine list -q | grep -qx "$1" || skip "the engine $1 ca
 	HULL_ENGINE=vax run timeout 20 "$HULL" vm run --engine auto --kernel "$GUEST/hello" </dev/null
 	[ "$status" -eq 0 ]
 }
+
+# counted MACHINE COUNTER: of its processor 0
+counted() { "$HULL" engine stats --all --format json "$1" | jq -s --arg c "$2" '[.[] | select(.Cpu == 0 and .Counter == $c)][0].Value'; }
+
+@test "an engine's counters are told of each processor while the machine runs, and grow" {
+	local engine a
+	for engine in $("$HULL" engine list -q); do
+		"$HULL" vm create --name "c$engine" --kernel "$GUEST/count" --cpus 2 --engine "$engine"
+		run "$HULL" engine stats "c$engine"
+		[ "$status" -eq 1 ]
+		[[ $output == *"hull: 'c$engine': it does not run" ]]
+		"$HULL" vm start "c$engine"
+		wait_for eval "[ \"\$(counted c$engine exit-io)\" -gt 0 ]"
+		run "$HULL" engine stats "c$engine"
+		echo "$output"
+		[ "$status" -eq 0 ]
+		[[ ${lines[0]} == MACHINE*ENGINE*CPU*COUNTER*VALUE ]]
+		[[ $output == *"c$engine"*"$engine"*exit-io* ]]
+		[[ $output != *exit-shutdown* ]]
+		[ "$("$HULL" engine stats --all --format '{{.Cpu}}' "c$engine" | sort -u | paste -sd,)" = 0,1 ]
+		"$HULL" vm pause "c$engine"
+		a=$(counted "c$engine" exit-io)
+		sleep 0.2
+		[ "$(counted "c$engine" exit-io)" = "$a" ]
+		"$HULL" vm resume "c$engine"
+	done
+	run "$HULL" engine stats nobody
+	[ "$status" -eq 1 ]
+}
+
+@test "bt counts what it translates and interprets" {
+	need_engine bt
+	"$HULL" vm create --name bb --kernel "$GUEST/count" --engine bt
+	"$HULL" vm start bb
+	wait_for eval "[ \"\$(counted bb exit-io)\" -gt 0 ]"
+	[ "$(counted bb blocks)" -gt 10 ]
+	[ "$(counted bb instructions-translated)" -gt 10 ]
+	[ "$(counted bb cache-bytes)" -gt 10 ]
+	[ "$(counted bb instructions-interpreted)" -gt 0 ]
+}

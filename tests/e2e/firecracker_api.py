@@ -16,6 +16,7 @@ import time
 
 HULL = sys.argv[1]
 HERE = os.path.dirname(os.path.abspath(__file__))
+BT = os.environ.get("HULL_ENGINE") == "bt"  # which copies a snapshot's memory, and has no dirty log and no clock that catches up
 FAILED = 0
 CHECKED = 0
 TMP = tempfile.TemporaryDirectory(prefix="hull-fc.")
@@ -804,7 +805,7 @@ def jailer():
         with open(f"/proc/{p.pid}/mountinfo") as f:
             expect("mounts", len(f.readlines()), 1)
         with open(f"/proc/{p.pid}/environ") as f:
-            expect("environment", f.read(), ("HULL_ENGINE=" + os.environ["HULL_ENGINE"] + "\0") if "HULL_ENGINE" in os.environ else "")
+            expect("environment", f.read(), ("HULL_ENGINE=" + os.environ["HULL_ENGINE"] + "\0") if os.environ.get("HULL_ENGINE") else "")
         with open(f"/proc/{p.pid}/limits") as f:
             limits = {x[:26].strip(): x[26:].split()[:2] for x in f}
         expect("limits", (limits["Max open files"], limits["Max file size"]), (["100"] * 2, ["1000000"] * 2))
@@ -1186,7 +1187,11 @@ def snap_and_load():
     ticks = output(v).count("tick")
     wait_for("it goes on", lambda: output(v).count("tick") > ticks)
     v.ok(PATCH, "/vm", {"state": "Paused"})
-    v.ok(PUT, "/snapshot/create", {"snapshot_path": tmp("snap2"), "mem_file_path": tmp("mem2"), "snapshot_type": "Diff"})
+    diff = {"snapshot_path": tmp("snap2"), "mem_file_path": tmp("mem2"), "snapshot_type": "Diff"}
+    if BT:
+        v.no(PUT, "/snapshot/create", diff, "does not note which memory is written")
+    else:
+        v.ok(PUT, "/snapshot/create", diff)
     v.stop()
 
     def loaded(body, deprecated=False):
@@ -1226,18 +1231,24 @@ def snap_and_load():
     expect("it ends by itself", d.wait(), 0)
     expect("the first goes on", c.ok(GET, "/")["state"], "Running")
     c.stop()
-    d = loaded({**load, "resume_vm": True, "clock_realtime": True})
-    wait_for("it runs with its clock put forward", lambda: "tick" in output(d))
+    if BT:
+        d = Vmm()
+        d.no(PUT, "/snapshot/load", {**load, "resume_vm": True, "clock_realtime": True}, "no clock that could catch up")
+    else:
+        d = loaded({**load, "resume_vm": True, "clock_realtime": True})
+        wait_for("it runs with its clock put forward", lambda: "tick" in output(d))
     d.stop()
     ahead = {**load, "resume_vm": True, "ahead_path": tmp("ahead")}
-    d = loaded(ahead)
-    wait_for("the list of what it touched first", lambda: os.stat(tmp("ahead")).st_size > 32)
-    d.stop()
-    listed = os.stat(tmp("ahead"))
+    if not BT:
+        d = loaded(ahead)
+        wait_for("the list of what it touched first", lambda: os.stat(tmp("ahead")).st_size > 32)
+        d.stop()
+        listed = os.stat(tmp("ahead"))
     d = loaded(ahead)
     wait_for("it runs with the list", lambda: "tick" in output(d))
     expect("state", d.ok(GET, "/")["state"], "Running")
-    expect("the list is as it was", os.stat(tmp("ahead")).st_mtime_ns, listed.st_mtime_ns)
+    if not BT:
+        expect("the list is as it was", os.stat(tmp("ahead")).st_mtime_ns, listed.st_mtime_ns)
     d.stop()
     d = loaded({"snapshot_path": tmp("snap"), "mem_file_path": tmp("mem"), "enable_diff_snapshots": True}, deprecated=True)
     d.stop()

@@ -228,7 +228,12 @@ load vm_named
 }
 
 # cpu_ticks NAME: processor time its machine has had, 1/100 s
-cpu_ticks() { awk '{ print ($14 + $15) }' "/proc/$(state "$1" Pid)/stat"; }
+# cpu_ticks MACHINE: of its process, and of those in which an engine runs its processors
+cpu_ticks() {
+	local pid p
+	pid=$(state "$1" Pid)
+	for p in "$pid" $(pgrep -P "$pid"); do cat "/proc/$p/stat"; done | awk '{ sum += $14 + $15 } END { print sum }'
+}
 
 @test "busy machines of weight 1 and 2 on one processor get a third and two thirds, equals the same" {
 	need_root

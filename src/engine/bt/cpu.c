@@ -156,6 +156,42 @@ void bt__cpu_stats(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT])
 		by_kind[i] = __atomic_load_n(&bt__cpu(cpu)->exits[i], __ATOMIC_RELAXED);
 }
 
+/* bt__cpu_counters() - the space's own, as it says. */
+unsigned bt__cpu_counters(struct engine_cpu *cpu, struct engine_counter *ret, unsigned max)
+{
+	static const char *const name[BT_COUNTER_COUNT] = {
+		[BT_COUNT_BLOCKS] = "blocks",
+		[BT_COUNT_INSNS] = "instructions-translated",
+		[BT_COUNT_CACHE] = "cache-bytes",
+		[BT_COUNT_ENTER] = "enter",
+		[BT_COUNT_LINK] = "leave-direct",
+		[BT_COUNT_INDIRECT] = "leave-indirect",
+		[BT_COUNT_STEP] = "instructions-interpreted",
+		[BT_COUNT_SYSCALL] = "syscalls",
+		[BT_COUNT_IRET] = "irets",
+		[BT_COUNT_FAULT] = "host-faults",
+		[BT_COUNT_MAP] = "mappings-made",
+		[BT_COUNT_UNMAP] = "ranges-unmapped",
+		[BT_COUNT_FLUSH] = "flushes",
+		[BT_COUNT_EXCEPTION] = "exceptions",
+		[BT_COUNT_INTERRUPT] = "interrupts",
+		[BT_COUNT_SIGNAL] = "signals",
+		[BT_COUNT_CODE_FINE] = "code-stores",
+		[BT_COUNT_CODE_PAGE] = "code-pages-dropped",
+		[BT_COUNT_CODE_KILLS] = "code-blocks-dropped",
+		[BT_COUNT_IO] = "io",
+		[BT_COUNT_SWITCH] = "space-switches",
+	};
+	const struct bt_exchange *x = bt__cpu(cpu)->x;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BT_COUNTER_COUNT && n < max; i++)
+		if (name[i])
+			ret[n++] = (struct engine_counter){ name[i], __atomic_load_n(&x->counter[i],
+										     __ATOMIC_RELAXED) };
+	return n;
+}
+
 static void fail(struct engine_exit *x, struct bt_vcpu *c, int r)
 {
 	char why[128];

@@ -178,7 +178,13 @@ enum bt_fd {
 	BT_FD_COUNT = BT_FD_KICK + BT_SPACES_MAX
 };
 /* What a space process ends with that never got as far as giving the turn. */
-enum bt_start { BT_START_NO_MEMORY = 10, BT_START_NO_SIGNALS, BT_START_NO_FILTER, BT_START_BAD_ARGUMENTS };
+enum bt_start {
+	BT_START_NO_MEMORY = 10,
+	BT_START_NO_SIGNALS,
+	BT_START_NO_FILTER,
+	BT_START_NO_PROCESS,
+	BT_START_BAD_ARGUMENTS
+};
 
 #define BT_EXCHANGE_STRIDE 0x8000UL
 

@@ -204,6 +204,9 @@ static const char *exit_text(int status)
 	case 1: return "it could not be executed";
 	case BT_START_NO_MEMORY: return "the host refused it address space (vm.overcommit_memory, RLIMIT_AS)";
 	case BT_START_NO_SIGNALS: return "the host refused it signals and timers";
+	case BT_START_NO_PROCESS:
+		return "the host refused it more processes (a pids limit, RLIMIT_NPROC): a processor takes "
+		       "eight";
 	case BT_START_NO_FILTER: return "the host's kernel has no seccomp filters";
 	default: return NULL;
 	}

@@ -186,4 +186,5 @@ const struct engine_ops engine_bt = {
 	.cpu_set = bt__cpu_set,
 	.cpu_nmi = bt__cpu_nmi,
 	.cpu_stats = bt__cpu_stats,
+	.cpu_counters = bt__cpu_counters,
 };

@@ -91,6 +91,7 @@ static void tables_fill(bool user)
 
 void bt_table_clear(bool user)
 {
+	bt_fetched_clear();
 	if (written[user].n >= WRITTEN_MAX) {
 		tables_fill(user);
 		return;
@@ -110,6 +111,7 @@ void bt_table_clear_page(uint64_t va)
 {
 	unsigned h = page_hash(va);
 
+	bt_fetched_clear();
 	for (unsigned t = 0; t < 4; t++) {
 		if (!(written[t & 1].pages[h >> 6] >> (h & 63) & 1))
 			continue;
@@ -263,11 +265,13 @@ bool translate__insert(struct bt_block *b)
 	struct translate_store *s = translate__store();
 	struct bt_block **head = &s->hash[hash_of(b->rip)];
 
-	if (!page_bit(b->gpa) || (b->gpa2 != NONE && !page_bit(b->gpa2)))
+	if (!b->look && (!page_bit(b->gpa) || (b->gpa2 != NONE && !page_bit(b->gpa2))))
 		return false;
 	s->order[s->n_blocks++] = b;
 	b->next = *head;
 	*head = b;
+	if (b->look)
+		return true;
 	page_add(b, 0, b->gpa);
 	/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
 	if (b->gpa2 != NONE && hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
@@ -275,24 +279,58 @@ bool translate__insert(struct bt_block *b)
 	return true;
 }
 
+/*
+ * Where code was fetched from last: a TLB of walks that have been made and found good. It is emptied with whatever empties the tables,
+ * and by every new CR3.
+ */
+static struct {
+	uint64_t page; /* and the mode, plus one */
+	uint64_t gpa;
+	uint32_t age;
+} fetched[256];
+static uint32_t fetched_age = 1;
+
+void bt_fetched_clear(void)
+{
+	fetched_age++;
+}
+
+/* fetch_page() - the physical address of @rip */
+static int fetch_page(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, uint64_t *ret_gpa)
+{
+	unsigned n = rip / PAGE % 256;
+	uint64_t key = (rip & -PAGE) | ((uint64_t)mode + 1);
+	struct bt_page page;
+
+	if (fetched[n].age == fetched_age && fetched[n].page == key) {
+		*ret_gpa = fetched[n].gpa | (rip & (PAGE - 1));
+		return BT_OK;
+	}
+	if (bt_walk(c, rip, BT_FETCH, &page) < 0)
+		return BT_FAULT;
+	if (!bt_ram(c->vm, page.gpa, 1, false) || page.gpa >= BT_RAM_SIZE)
+		return bt_raise_code(c, X86_GP, 0);
+	fetched[n].page = key;
+	fetched[n].gpa = page.gpa & -PAGE;
+	fetched[n].age = fetched_age;
+	*ret_gpa = page.gpa;
+	return BT_OK;
+}
+
 struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
 {
 	struct bt_block *b;
-	struct bt_page page;
+	uint64_t gpa;
 
-	if (bt_walk(c, rip, BT_FETCH, &page) < 0)
+	if (fetch_page(c, rip, mode, &gpa) < 0)
 		return NULL;
 	for (b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
-		if (b->rip == rip && b->gpa == page.gpa && b->mode == mode)
+		if (b->rip == rip && b->gpa == gpa && b->mode == mode)
 			return b;
-	if (!bt_ram(c->vm, page.gpa, 1, false) || page.gpa >= BT_RAM_SIZE) {
-		bt_raise_code(c, X86_GP, 0);
-		return NULL;
-	}
 	if (is_full())
 		translate__reset();
 	do
-		b = translate__block(c, rip, mode, page.gpa);
+		b = translate__block(c, rip, mode, gpa);
 	while (!b);
 	return b;
 }

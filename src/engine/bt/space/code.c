@@ -6,19 +6,27 @@
  * bytes change. Three answers, by how often a page is written:
  *
  *	seldom	(a kernel that patches itself): the blocks that the store touches are killed, the page stays code
- *	often	(a page that is filled anew, data that lies beside code): all its blocks are killed, and the page may be mapped writable
- *		again until somebody executes from it once more
+ *	often	(a page that is filled anew): all its blocks are killed, and the page may be mapped writable again until somebody
+ *		executes from it once more
+ *	always	(data that lies beside code, a compiler at run time): the user's code there is translated into blocks that look
+ *		at their bytes each time they are entered, and nobody keeps the page from being written
  */
 #include "engine/bt/space/map.h"
 #include "engine/bt/space/others.h"
 #include "engine/bt/space/process.h"
 #include "engine/bt/space/translate.h"
 
-enum { FEW_STORES = 3 };
+enum { FEW_STORES = 3, ALWAYS_DROPS = 4 }; /* a count of stores in the low bits, of drops above */
+enum { STORES = 3, DROP = 4 };
 
 static uint8_t *count_of(uint64_t gpa)
 {
 	return &bt_process()->store_count[gpa >> 12];
+}
+
+bool bt_code_is_hot(uint64_t gpa)
+{
+	return gpa < BT_RAM_SIZE && *count_of(gpa) >= ALWAYS_DROPS * DROP;
 }
 
 static void store_on_page(struct bt_cpu *c, uint64_t gpa, size_t len)
@@ -32,15 +40,14 @@ static void store_on_page(struct bt_cpu *c, uint64_t gpa, size_t len)
 	if (!bt_code_has(gpa))
 		return;
 	n = count_of(gpa);
-	if (*n < UINT8_MAX)
+	if ((*n & STORES) < FEW_STORES) {
 		++*n;
-	if (*n <= FEW_STORES) {
 		bt_count(c, BT_COUNT_CODE_FINE);
 		bt_code_kill(c->vm, gpa, len);
 	} else {
 		bt_count(c, BT_COUNT_CODE_PAGE);
 		bt_code_kill(c->vm, gpa & ~4095ULL, 4096);
-		*n = 0;
+		*n = (uint8_t)((*n & ~STORES) + (*n < UINT8_MAX - DROP ? DROP : 0));
 	}
 }
 

@@ -7,13 +7,13 @@
  * 0x78ff81000000. A kernel's access to a low address x, too, goes to x + BT_SHIFT: the first 4 GiB are left for that. Translated
  * kernel code reaches all this through a segment register whose base is BT_SHIFT; see translate.h.
  *
- *	0x000060000000  the program: text, data, stacks                              private to each process
- *	0x000061000000  struct bt_cpu of the processor that runs here                shared by its processes
- *	0x000061070000  its vector registers while none of its processes runs
- *	0x000061080000  struct bt_vm, the same for all
- *	0x000061100000  exchanges with the manager, of all processors
- *	0x000062000000  tables of indirect targets
- *	0x000064000000  translated code                                              shared by the machine's processors
+ *	0x000070000000  the program: text, data, stacks                              private to each process
+ *	0x000071000000  struct bt_cpu of the processor that runs here                shared by its processes
+ *	0x000071070000  its vector registers while none of its processes runs
+ *	0x000071080000  struct bt_vm, the same for all
+ *	0x000071100000  exchanges with the manager, of all processors
+ *	0x000072000000  tables of indirect targets
+ *	0x000074000000  translated code                                              shared by the machine's processors
  *	0x007000000000  descriptions of blocks, views, lists                         shared
  *	0x007050000000  where each processor has translated code, a bit for each page
  *	0x008000000000  guest memory, linear: guest physical address + this
@@ -29,17 +29,17 @@
 #define BT_SHIFT    0x0000790000000000ULL
 #define BT_LOW_SIZE 0x100000000ULL /* bytes of low addresses that kernel code reaches through the shift */
 
-#define BT_PROGRAM_BASE  0x60000000UL /* also in the Makefile: where the program is linked */
-#define BT_CPU_BASE      0x61000000UL
+#define BT_PROGRAM_BASE  0x70000000UL /* also in the Makefile: where the program is linked */
+#define BT_CPU_BASE      0x71000000UL
 #define BT_CPU_SIZE      0x20000UL
-#define BT_FPU_BASE      0x61070000UL
-#define BT_VM_BASE       0x61080000UL /* struct bt_vm */
-#define BT_NATIVE_BASE   0x610c0000UL /* interp_native.c's page */
-#define BT_EXCHANGE_BASE 0x61100000UL
-#define BT_TABLE_BASE    0x62000000UL /* four of them: see BT_TABLE_x */
-#define BT_CACHE_BASE    0x64000000UL
+#define BT_FPU_BASE      0x71070000UL
+#define BT_VM_BASE       0x71080000UL /* struct bt_vm */
+#define BT_NATIVE_BASE   0x710c0000UL /* interp_native.c's page */
+#define BT_EXCHANGE_BASE 0x71100000UL
+#define BT_TABLE_BASE    0x72000000UL /* four of them: see BT_TABLE_x */
+#define BT_CACHE_BASE    0x74000000UL
 #define BT_CACHE_SIZE    0x08000000UL
-#define BT_WINDOW_END    0x70000000UL /* of all the above */
+#define BT_WINDOW_END    0x80000000UL /* of all the above */
 
 #define BT_ARENA_BASE  0x007000000000ULL
 #define BT_ARENA_SIZE  0x40000000ULL

@@ -30,5 +30,6 @@ void bt_map_protect(struct bt_cpu *c, uint64_t gpa);
  * Often-written pages lose all of theirs, and may then be mapped writable again.
  */
 void bt_code_store(struct bt_cpu *c, uint64_t gpa, size_t len);
+bool bt_code_is_hot(uint64_t gpa); /* is the page one that is written all the time? */
 
 #endif

@@ -564,6 +564,13 @@ static struct bt_block *leave(struct bt_cpu *c, const struct bt_exit *x)
 		if (c->refill)
 			refill(c);
 		return b;
+	case BT_LEAVE_STALE:
+		c->rip = x->rip;
+		b = next(c, x->mode);
+		if (!b)
+			return NULL;
+		bt_block_kill(b);
+		return next(c, x->mode);
 	case BT_LEAVE_AWAY:
 		c->rip = x->rip;
 		bt_process()->must_leave = true;

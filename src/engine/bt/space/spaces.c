@@ -43,6 +43,7 @@ static void catch_up(struct bt_cpu *c)
 	struct bt_spaces *s = &c->spaces;
 
 	bt_table_catch_up();
+	bt_fetched_clear();
 	bt_spaces_slots(c);
 	if (s->n_changes - p->seen > BT_CHANGES_MAX)
 		bt_map_flush(c, BT_FLUSH_ALL, 0);
@@ -84,6 +85,7 @@ static void choose(struct bt_cpu *c, uint64_t cr3)
 	s->wanted = space_of(s, tagged ? cr3 & 0xfff : 0, tagged && cr3 >> 63);
 	s->used[s->wanted] = ++s->clock;
 	c->home = s->wanted == p->index;
+	bt_fetched_clear();
 	if (c->home && s->flush[p->index]) {
 		bt_map_flush(c, BT_FLUSH_SPACE, 0);
 		s->flush[p->index] = false;

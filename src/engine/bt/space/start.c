@@ -181,7 +181,7 @@ static void multiply(struct bt_process *p)
 		long pid = BT_CALL(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 
 		if (pid < 0)
-			quit(BT_START_NO_MEMORY);
+			quit(BT_START_NO_PROCESS);
 		if (pid > 0)
 			continue;
 		if (BT_CALL(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0 || BT_CALL(SYS_getppid) != own)
@@ -227,6 +227,7 @@ static _Noreturn void go(uint64_t index, uint64_t n_cpus, uint64_t tsc_khz)
 	multiply(bt_process());
 	make_timer(bt_process());
 	give_back_at_end(c->exchange);
+	BT_CALL(SYS_prctl, PR_SET_NAME, "hull-space"); /* the file that it is from has another */
 	if (bt_process()->index == 0)
 		c->exchange->owner = (uint32_t)bt_process()->tid;
 	meet(c);

@@ -10,6 +10,7 @@
  * An instruction that no rule covers is left to the interpreter: BT_LEAVE_STEP ends the block.
  */
 #include "engine/bt/space/emit.h"
+#include "engine/bt/space/map.h"
 #include "engine/bt/space/mmu.h"
 #include "engine/bt/space/rewrite.h"
 #include "engine/bt/space/translate_internal.h"
@@ -33,6 +34,8 @@ struct translation {
 	uint64_t rip, next;
 	struct x86_insn i;
 	uint8_t code[X86_INSN_MAX];
+	bool looks;
+	uint8_t bytes[BLOCK_INSNS_MAX * X86_INSN_MAX]; /* of the block, as they were read; when it looks */
 	struct stub stub[STUBS_MAX];
 	unsigned n_stubs, n_insns;
 	bool again; /* the instruction is to be read once more: its second page could still be written unseen */
@@ -569,6 +572,8 @@ static bool on_block(struct translation *t, unsigned len)
 		return false;
 	if (((last & -PAGE) - (b->rip & -PAGE)) != PAGE)
 		return false;
+	if (t->looks) /* on one page only */
+		return false;
 	if (b->gpa2 == NONE) {
 		if (bt_walk(t->c, last & -PAGE, BT_FETCH | BT_QUIET, &page) < 0 || page.gpa >= BT_RAM_SIZE)
 			return false;
@@ -597,6 +602,64 @@ static int fetch(struct translation *t)
 	return t->again ? fetch(t) : 1;
 }
 
+/* stores() - other than on the stack, where no code is */
+static bool stores(const struct x86_insn *i)
+{
+	return (i->is_mem && i->rm_use & X86_WRITTEN) || i->class == X86_STRING || i->moffs ||
+	       i->class == X86_XSAVE;
+}
+
+/* same() - is what is at @at in the block's bytes still there? RAX and RCX are lost; JRCXZ over a jump. Return: the jump to fill. */
+static uint8_t *same(struct translation *t, uint64_t at, unsigned size)
+{
+	struct emit *e = &t->e;
+	uint64_t word = 0;
+
+	__builtin_memcpy(&word, t->bytes + at, size);
+	emit_mov_imm(e, X86_RAX, t->b->rip + at);
+	if (!t->b->look_load)
+		t->b->look_load = e->at;
+	if (size == 8)
+		emit_8(e, 0x48);
+	if (size < 4)
+		emit_8(e, 0x0f);
+	emit_8(e, size >= 4 ? 0x8b : size == 2 ? 0xb7 : 0xb6); /* MOV, MOVZX rcx, [rax] */
+	emit_8(e, 0x08);
+	emit_mov_imm(e, X86_RAX, -word);
+	emit_add(e, X86_RCX, X86_RCX, X86_RAX, 0);
+	emit_8(e, 0xe3);
+	emit_8(e, 5);
+	return emit_hole(e);
+}
+
+/* look() - the block's bytes, eight at a time and the last ones once more, or fewer. Then to the body. */
+static void look(struct translation *t, uint8_t *from, const uint8_t *body)
+{
+	uint8_t *differs[sizeof(t->bytes) / 8 + 4];
+	struct emit *e = &t->e;
+	uint64_t n = t->rip - t->b->rip, at = 0;
+	unsigned n_differs = 0;
+
+	emit_fill(from, e->at);
+	t->b->look = e->at;
+	emit_store(e, BT_AT(scratch[0]), X86_RCX);
+	emit_store(e, BT_AT(scratch[1]), X86_RAX);
+	while (at < n) {
+		unsigned size = n >= 8 ? 8 : n - at >= 4 ? 4 : n - at >= 2 ? 2 : 1;
+
+		differs[n_differs++] = same(t, at + size > n ? n - size : at, size);
+		at += size;
+	}
+	emit_load(e, X86_RCX, BT_AT(scratch[0]));
+	emit_load(e, X86_RAX, BT_AT(scratch[1]));
+	emit_jump(e, body);
+	while (n_differs > 0)
+		emit_fill(differs[--n_differs], e->at);
+	emit_load(e, X86_RCX, BT_AT(scratch[0]));
+	emit_load(e, X86_RAX, BT_AT(scratch[1]));
+	hole(t, BT_LEAVE_STALE, t->b->rip);
+}
+
 static void body(struct translation *t)
 {
 	enum verdict v = GO_ON;
@@ -620,7 +683,13 @@ static void body(struct translation *t)
 			return;
 		}
 		v = instruction(t, r);
+		if (t->looks)
+			__builtin_memcpy(t->bytes + (t->rip - t->b->rip), t->code, t->i.len);
 		t->rip = t->next;
+		if (v == GO_ON && t->looks && stores(&t->i)) {
+			hole(t, BT_LEAVE_LINK, t->rip);
+			return;
+		}
 	}
 }
 
@@ -650,8 +719,11 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	struct bt_block *b = translate__alloc(sizeof(*b));
 	struct translation work, *t = &work;
 	struct emit *e = &t->e;
+	uint8_t *from = NULL, *begin;
 
-	translate__page(c, gpa);
+	t->looks = mode == BT_USER && bt_code_is_hot(gpa);
+	if (!t->looks)
+		translate__page(c, gpa);
 	*b = (struct bt_block){ .rip = rip, .gpa = gpa, .gpa2 = NONE, .mode = (uint8_t)mode };
 	t->c = c;
 	t->b = b;
@@ -671,7 +743,12 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	b->entry = e->at;
 	for (unsigned n = 0; n < 5; n++) /* NOP of five bytes: one instruction, which a jump replaces */
 		emit_8(e, (uint8_t[]){ 0x0f, 0x1f, 0x44, 0, 0 }[n]);
+	if (t->looks)
+		from = emit_hole(e);
+	begin = e->at;
 	body(t);
+	if (t->looks)
+		look(t, from, begin);
 	for (unsigned n = 0; n < t->n_stubs; n++)
 		stub_emit(t, &t->stub[n]);
 	b->kill = e->at;
@@ -699,6 +776,14 @@ const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block
 	uint32_t off = (const uint8_t *)pc < b->entry ? 0 : (uint32_t)((const uint8_t *)pc - b->entry);
 	const struct bt_record *r = b->record;
 	unsigned first;
+
+	if (b->look &&
+	    (const uint8_t *)pc >= b->look) { /* up to the first load the registers are as they were */
+		*ret_how = (const uint8_t *)pc == b->look_load ? BT_RECOVER_BEFORE : BT_RECOVER_INSIDE;
+		if (*ret_how == BT_RECOVER_BEFORE)
+			reg[X86_RAX] = c->scratch[1];
+		return r;
+	}
 
 	for (unsigned n = 1; n < b->n_insns && b->record[n].host <= off; n++)
 		r = &b->record[n];

@@ -14,6 +14,9 @@
  *	                   A miss goes to a second table of 2^18, then leaves (BT_LEAVE_INDIRECT).
  *	user mode          blocks link only within their page: the next page may be another one tomorrow
  *
+ * On a page that is written all the time (code.c) a block of the user's begins with a look at the bytes that it was made from, and ends
+ * behind each store: a store into its own next instruction takes effect, too.
+ *
  * Records tell, for every guest instruction, where its host code begins, up to where nothing of it has happened, and which
  * registers lie in scratch places meanwhile.
  */
@@ -30,6 +33,7 @@ enum bt_leave {
 	BT_LEAVE_SYSRET,   /* @rip: at it, here and below */
 	BT_LEAVE_IRET,
 	BT_LEAVE_AWAY, /* at @rip, to the process of the address space: what follows reaches the user's half */
+	BT_LEAVE_STALE, /* at @rip: the bytes there are others now */
 	BT_LEAVE_ATTENTION, /* go on at @rip, but look at what waits first: interrupts have been turned on, or attention was set */
 	BT_LEAVE_SIGNAL, /* a signal handler has set everything, rip and mode too */
 	BT_LEAVE_COUNT
@@ -69,6 +73,7 @@ struct bt_block {
 	uint8_t *head[2]; /* entered through the first and second table */
 	uint8_t *entry;   /* entered by links and from C: at least 5 bytes that a jump may overwrite */
 	uint8_t *kill;    /* where a dead block's entry leads: out */
+	uint8_t *look, *look_load; /* where it looks at its bytes, and where that can fault; NULL: its page is kept from being written */
 	uint8_t *end;
 	struct bt_record *record;
 	struct bt_link *in;                   /* links that lead here */
@@ -95,6 +100,7 @@ bool bt_is_entering(const void *pc);
 void bt_link(const struct bt_exit *x, struct bt_block *to); /* refuses what must not be linked */
 void bt_table_put(struct bt_block *b);                      /* into the tables of indirect targets */
 void bt_table_put_over(struct bt_block *b); /* the same, where one that is dead now has the place */
+void bt_fetched_clear(void); /* forgets where code was fetched from: addresses may mean other pages now */
 void bt_table_catch_up(
 	void); /* the tables are each process's own, the cache is not: it may have been dropped meanwhile */
 void bt_table_clear(bool user);        /* the user's or the kernel's */

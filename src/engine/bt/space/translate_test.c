@@ -22,7 +22,9 @@
 
 #include "base/bug.h"
 #include "engine/bt/space/interp.h"
+#include "engine/bt/space/map.h"
 #include "engine/bt/space/mmu.h"
+#include "engine/bt/space/process.h"
 #include "engine/bt/space/translate_internal.h"
 #include "fmt/x86.h"
 
@@ -176,6 +178,8 @@ static int set_up(void **state)
 	sigaltstack(&ss, NULL);
 	__asm__ volatile("rdfsbase %0" : "=r"(host_fs));
 	__asm__ volatile("rdgsbase %0" : "=r"(host_gs));
+	bt_process()->store_count = calloc(1, (CODE + MEMORY) >> 12);
+	assert_non_null(bt_process()->store_count);
 	vm.slot[0] = (struct bt_slot){ .gpa = CODE, .size = MEMORY, .host = memory };
 	cpu->vm = &vm;
 	cpu->world = &world;
@@ -493,6 +497,49 @@ static void test_a_link_is_followed_until_its_target_is_killed(void **state)
 	assert_false(bt_code_has(CODE));
 }
 
+static void test_a_block_on_a_page_that_is_always_written_looks_at_its_bytes(void **state)
+{
+	/* MOV byte [CODE + 8], 0xc1; INC ebx (INC ecx afterwards); HLT */
+	static const uint8_t code[] = { 0xc6, 0x04, 0x25, 0, 0, 0, 0, 0xff, 0xc3, 0xf4 };
+	const uint32_t own = (uint32_t)CODE + 8;
+	const struct bt_exit *x;
+	struct bt_block *b;
+
+	(void)state;
+	NEED_PLACES();
+	bt_code_kill(&vm, CODE, 4096);
+	memcpy(memory, code, sizeof(code));
+	memcpy(memory + 3, &own, sizeof(own));
+	memory[7] = 0xff;
+	memory[8] = 0xc3;
+	bt_process()->store_count[CODE >> 12] = UINT8_MAX;
+	assert_true(bt_code_is_hot(CODE));
+	for (unsigned n = 0; n < sizeof(cpu->gpr) / sizeof(cpu->gpr[0]); n++)
+		cpu->gpr[n] = 0x1111 * n;
+	memcpy(memory, (const uint8_t[]){ 0x90, 0x90, 0xf4 }, 3);
+	x = go(CODE, BT_USER, &b);
+	assert_int_equal(x->why, BT_LEAVE_STEP);
+	assert_int_equal(x->rip, CODE + 2);
+	assert_false(bt_code_has(CODE)); /* nobody is kept from writing */
+	memcpy(memory, code, 3);
+	b = bt_block_get(cpu, CODE, BT_USER);
+	cpu->rflags |= X86_CF | X86_ZF;
+	x = enter(b);
+	assert_int_equal(x->why, BT_LEAVE_STALE);
+	assert_int_equal(x->rip, CODE);
+	for (unsigned n = 0; n < sizeof(cpu->gpr) / sizeof(cpu->gpr[0]); n++)
+		assert_int_equal(cpu->gpr[n], 0x1111 * n);
+	assert_int_equal(cpu->rflags & BT_HOST_FLAGS, X86_CF | X86_ZF);
+
+	bt_block_kill(b);
+	memory[8] = 0xc3;
+	x = go(CODE, BT_USER, &b); /* it ends behind its store, into what comes next */
+	assert_int_equal(x->why, BT_LEAVE_LINK);
+	assert_int_equal(x->rip, CODE + 7 + 1);
+	bt_block_kill(b);
+	bt_process()->store_count[CODE >> 12] = 0;
+}
+
 static void test_an_exit_of_before_everything_was_dropped_is_not_linked(void **state)
 {
 	static const uint8_t code[] = { 0x74, 0x10, 0x75, 0x10, 0xeb, 0x0c }; /* JE, JNE, JMP: three exits */
@@ -733,6 +780,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_link_is_followed_until_its_target_is_killed),
+		cmocka_unit_test(test_a_block_on_a_page_that_is_always_written_looks_at_its_bytes),
 		cmocka_unit_test(test_an_exit_of_before_everything_was_dropped_is_not_linked),
 		cmocka_unit_test(test_a_return_finds_its_block_in_the_table),
 		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
