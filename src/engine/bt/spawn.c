@@ -46,8 +46,11 @@ __asm__(".pushsection .rodata\n"
 	"bt_program:\n"
 	".incbin \"" HULL_SPACE "\"\n"
 	"bt_program_end:\n"
+	".balign 4\n"
+	"bt_program_bytes: .long bt_program_end - bt_program\n"
 	".popsection\n");
-extern const uint8_t bt_program[], bt_program_end[];
+extern const uint8_t bt_program[];
+extern const uint32_t bt_program_bytes;
 
 static int program_file(void)
 {
@@ -56,7 +59,7 @@ static int program_file(void)
 
 	if (fd == -EINVAL) /* before Linux 6.3 all of them were executable */
 		fd = file_memfd("hull-space", MFD_CLOEXEC);
-	r = fd < 0 ? fd : file_write(fd, bt_program, (size_t)(bt_program_end - bt_program));
+	r = fd < 0 ? fd : file_write(fd, bt_program, bt_program_bytes);
 	return r < 0 ? r : TAKE_FD(fd);
 }
 

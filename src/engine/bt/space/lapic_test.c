@@ -4,7 +4,8 @@
 #include "engine/bt/space/host.h"
 #include "engine/bt/space/lapic.h"
 
-enum { TIMER_PERIODIC = 1 << 17, TIMER_DEADLINE = 2 << 17, LONG_TIME = 0xffffffff };
+enum { TIMER_PERIODIC = 1 << 17, TIMER_DEADLINE = 2 << 17 };
+#define LONG_TIME 0xffffffffU
 #define X2 (0xfee00000U | APIC_BASE_ON | APIC_BASE_X2)
 
 static int setup(void **state)
