@@ -6,7 +6,7 @@
 
 enum { TIMER_PERIODIC = 1 << 17, TIMER_DEADLINE = 2 << 17 };
 #define LONG_TIME 0xffffffffU
-#define X2 (0xfee00000U | APIC_BASE_ON | APIC_BASE_X2)
+#define X2        (0xfee00000U | APIC_BASE_ON | APIC_BASE_X2)
 
 static int setup(void **state)
 {
