@@ -130,10 +130,10 @@ void bt_others_listen(struct bt_cpu *c, bool may_drop)
 		heed(c, notice);
 		__atomic_store_n(&n->taken, n->taken + 1, __ATOMIC_SEQ_CST);
 	}
-	if (load(&n->lost)) {
+	if (__atomic_exchange_n(&n->lost, 0, __ATOMIC_SEQ_CST)) {
+		all = load(&n->put); /* now: who finds no room from here on says so once more */
 		bt_spaces_flush(c, BT_FLUSH_ALL, 0);
 		c->drop_code = true;
-		__atomic_store_n(&n->lost, 0, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&n->taken, all, __ATOMIC_SEQ_CST);
 	}
 	BT_CALL(SYS_futex, &n->taken, FUTEX_WAKE, BT_CPUS_MAX);

@@ -200,6 +200,9 @@ static void on_call(int sig, siginfo_t *info, void *context)
 	(void)info;
 	if (sig == SIGIO)
 		bt_kick_drain();
+	else
+		bt_process()->timer_armed =
+			0; /* by the host's clock it may have come before the TSC is there: then once more */
 	if (c->exchange->runner != bt_process()->index) /* too late: whoever runs looks himself */
 		return;
 	bt_count(c, BT_COUNT_SIGNAL);
