@@ -111,9 +111,12 @@ not_running() { ! pgrep -f "$1" >/dev/null; }
 
 @test "code that changes, faults that are caught, registers over switches: as on the host" {
 	need_kernel
+	local cpus
 	timeout 60 "$HULL_TMP/userland" >want
-	linux userland
-	diff want linux.out
+	for cpus in 1 2 4; do
+		linux userland --cpus "$cpus"
+		diff want linux.out
+	done
 }
 
 @test "two machines at once" {
