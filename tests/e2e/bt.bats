@@ -18,7 +18,8 @@ setup_file() {
 	gcc -O2 -static -o "$HULL_TMP/vsock" "$here/vsock.c"
 	gcc -m32 -O2 -ffreestanding -fno-pic -fno-stack-protector -static -nostdlib -no-pie -o "$HULL_TMP/i386" "$here/i386.c"
 	gcc -O2 -static -o "$HULL_TMP/userland" "$here/userland.c"
-	"$here/mkinitrd" "$LINUX" "$KERNEL" "$HULL_TMP"/{vsock,i386,userland}
+	gcc -O2 -static -o "$HULL_TMP/attack" "$here/attack.c"
+	"$here/mkinitrd" "$LINUX" "$KERNEL" "$HULL_TMP"/{vsock,i386,userland,attack}
 	mkdir "$HULL_TMP/applets"
 	busybox --install -s "$HULL_TMP/applets"
 }
@@ -117,6 +118,25 @@ not_running() { ! pgrep -f "$1" >/dev/null; }
 		linux userland --cpus "$cpus"
 		diff want linux.out
 	done
+}
+
+# A guest's program is not kept from the process it runs in; this is what keeps that process from the host.
+@test "a program that takes over its space process reaches nothing of the host's" {
+	need_kernel
+	local call status
+	# open, socket, fork, execve, kill, ptrace, prctl, mount, sched_setaffinity of another, bpf, process_vm_writev, io_uring_setup
+	for call in 2 41 57 59 62 101 157 165 203 321 311 425; do
+		status=0
+		linux "attack $call" || status=$?
+		[ "$status" = 125 ]
+		# how one died that is not the first, nobody but the first is told
+		grep -qE "its process: it (made a system call that it may not make|has lost one of its own)" linux.all
+	done
+	# one that it may make gains nothing: it ends as well
+	status=0
+	linux "attack 3" || status=$?
+	[ "$status" = 125 ]
+	grep -q "hull: the machine stopped: " linux.all
 }
 
 @test "two machines at once" {
