@@ -547,26 +547,23 @@ static void test_a_clock_goes_on_where_it_was_or_catches_up_with_the_time(void *
 	const struct engine_config c = { .n_cpus = 1, .no_irqchip = true };
 	auto_fini(buf) struct buf saved = { 0 };
 	uint64_t was, was_at, is, is_at;
+	unsigned n;
 	struct world a;
 
 	(void)state;
 	world_open_with(&a, &c);
 	clock_of(&a, &saved, &was, &was_at);
+	n = engine_vm_catch_up(a.vm, &a.e) == -EOPNOTSUPP ? 1 : 2; /* some engines' clocks do not catch up */
 	world_close(&a);
 	usleep((useconds_t)(pause_ns / 1000));
-	for (unsigned catch_up = 0; catch_up < 2; catch_up++) {
+	for (unsigned catch_up = 0; catch_up < n; catch_up++) {
 		auto_fini(buf) struct buf after = { 0 };
 		nsec_t before = time_now_ns(CLOCK_MONOTONIC), took;
 		struct record_in in;
 		struct world b;
 
 		world_open_with(&b, &c);
-		if (!catch_up && engine_vm_catch_up(b.vm, &b.e) == -EOPNOTSUPP) {
-			world_close(&b);
-			print_message("this engine's clocks do not catch up\n");
-			skip();
-		}
-		if (!catch_up) {
+		if (!catch_up && n > 1) {
 			assert_int_equal(engine_vm_catch_up(b.vm, &b.e), -EINVAL); /* nothing was restored */
 			b.e = (struct err){ 0 };
 		}
