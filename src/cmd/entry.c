@@ -54,9 +54,12 @@ static bool equal(const char *a, const char *b)
 	return *a == *b;
 }
 
-/* makes_processes() - is one of the words a command that does? An operand of that name costs an exec, no more. */
+/* makes_processes() - is one of the words a command that does? An operand of that name costs an exec, no more. What "vm" makes is in no
+ * container. */
 static bool makes_processes(long argc, char **argv)
 {
+	if (argc > 1 && equal(argv[1], "vm"))
+		return false;
 	for (long i = 1; i < argc; i++)
 		if (equal(argv[i], "run") || equal(argv[i], "exec") || equal(argv[i], "create") ||
 		    equal(argv[i], "start") || equal(argv[i], "restart") || equal(argv[i], "build"))
