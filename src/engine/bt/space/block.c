@@ -327,11 +327,11 @@ struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
 	for (b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
 		if (b->rip == rip && b->gpa == gpa && b->mode == mode)
 			return b;
-	if (is_full())
-		translate__reset();
-	do
+	do {
+		if (is_full()) /* each try uses room up */
+			translate__reset();
 		b = translate__block(c, rip, mode, gpa);
-	while (!b);
+	} while (!b);
 	return b;
 }
 
