@@ -419,12 +419,10 @@ static bool is_on(const struct bt_block *b, uint64_t gpa, size_t len)
 	       (b->gpa2 & -PAGE) < gpa + len;
 }
 
-unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len)
+void bt_code_kill(struct bt_cpu *c, uint64_t gpa, size_t len)
 {
 	struct translate_store *s = translate__store();
-	unsigned killed = 0;
 
-	(void)vm;
 	for (uint64_t page = gpa & -PAGE; page < gpa + len; page += PAGE) {
 		struct bt_block **at = &s->page[hash_of(page / PAGE)];
 		bool left = false;
@@ -439,7 +437,7 @@ unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len)
 
 			if (!b->dead && here && is_on(b, gpa, len)) {
 				bt_block_kill(b);
-				killed++;
+				bt_count(c, BT_COUNT_CODE_KILLS);
 			}
 			if (b->dead) {
 				*at = b->page_next[which];
@@ -451,5 +449,4 @@ unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len)
 		if (!left)
 			s->code_page[page >> 15] &= (uint8_t) ~(1U << (page >> 12 & 7));
 	}
-	return killed;
 }

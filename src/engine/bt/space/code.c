@@ -43,10 +43,10 @@ static void store_on_page(struct bt_cpu *c, uint64_t gpa, size_t len)
 	if ((*n & STORES) < FEW_STORES) {
 		++*n;
 		bt_count(c, BT_COUNT_CODE_FINE);
-		bt_code_kill(c->vm, gpa, len);
+		bt_code_kill(c, gpa, len);
 	} else {
 		bt_count(c, BT_COUNT_CODE_PAGE);
-		bt_code_kill(c->vm, gpa & ~4095ULL, 4096);
+		bt_code_kill(c, gpa & ~4095ULL, 4096);
 		*n = (uint8_t)((*n & ~STORES) + (*n < UINT8_MAX - DROP ? DROP : 0));
 	}
 }

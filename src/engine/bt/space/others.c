@@ -114,7 +114,7 @@ static void heed(struct bt_cpu *c, uint64_t notice)
 		return;
 	}
 	bt_count(c, BT_COUNT_CODE_PAGE);
-	bt_code_kill(c->vm, len ? gpa : gpa & -PAGE, len ? len : PAGE);
+	bt_code_kill(c, len ? gpa : gpa & -PAGE, len ? len : PAGE);
 }
 
 void bt_others_listen(struct bt_cpu *c, bool may_drop)

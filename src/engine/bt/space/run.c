@@ -84,7 +84,7 @@ static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
 	s = &c->vm->slot[set->slot];
 	if (s->size) {
 		bt_spaces_flush(c, BT_FLUSH_ALL, 0);
-		bt_code_kill(c->vm, s->gpa, s->size);
+		bt_code_kill(c, s->gpa, s->size);
 		BT_CALL(SYS_close, s->fd);
 	}
 	*s = (struct bt_slot){ 0 };

@@ -73,7 +73,8 @@ struct bt_block {
 	uint8_t *head[2]; /* entered through the first and second table */
 	uint8_t *entry;   /* entered by links and from C: at least 5 bytes that a jump may overwrite */
 	uint8_t *kill;    /* where a dead block's entry leads: out */
-	uint8_t *look, *look_load; /* where it looks at its bytes, and where that can fault; NULL: its page is kept from being written */
+	uint8_t *look,
+		*look_load; /* where it looks at its bytes, and where that can fault; NULL: its page is kept from being written */
 	uint8_t *end;
 	struct bt_record *record;
 	struct bt_link *in;                   /* links that lead here */
@@ -107,8 +108,8 @@ void bt_table_clear(bool user);        /* the user's or the kernel's */
 void bt_table_clear_page(uint64_t va); /* all targets on one guest page */
 
 void bt_block_kill(struct bt_block *b); /* unlinked, out of tables; whoever runs in it goes on to its end */
-/* bt_code_kill() - every block with a byte in [gpa, gpa + len). Return: how many. */
-unsigned bt_code_kill(struct bt_vm *vm, uint64_t gpa, size_t len);
+/* bt_code_kill() - every block with a byte in [gpa, gpa + len). They are counted. */
+void bt_code_kill(struct bt_cpu *c, uint64_t gpa, size_t len);
 uint8_t *bt_code_pages(void);   /* where it is noted, of BT_CODE_BYTES */
 void bt_code_drop(void);        /* all of it */
 bool bt_code_has(uint64_t gpa); /* is there a live block on the page? Async-signal-safe */

@@ -363,7 +363,7 @@ static bool one(enum bt_mode mode)
 	cpu->rflags |= flags;
 	memcpy(cpu->gpr, gpr, sizeof(gpr));
 	cpu->rip = CODE;
-	bt_code_kill(&vm, CODE, 4096);
+	bt_code_kill(cpu, CODE, 4096);
 	faulted = false;
 	b = bt_block_get(cpu, CODE, mode);
 	if (!b)
@@ -466,12 +466,13 @@ static void test_a_link_is_followed_until_its_target_is_killed(void **state)
 {
 	static const uint8_t code[] = { 0x48, 0xff, 0xc0, 0xeb, 0x0b }; /* INC rax; JMP to 0x10 */
 	static const uint8_t there[] = { 0x48, 0xff, 0xc3, 0xf4 };      /* INC rbx; HLT */
+	static struct bt_exchange exchange;
 	const struct bt_exit *x;
 	struct bt_block *a, *b;
 
 	(void)state;
 	NEED_PLACES();
-	bt_code_kill(&vm, CODE, 4096);
+	bt_code_kill(cpu, CODE, 4096);
 	memcpy(memory, code, sizeof(code));
 	memcpy(memory + 0x10, there, sizeof(there));
 	memset(cpu->gpr, 0, sizeof(cpu->gpr));
@@ -486,14 +487,17 @@ static void test_a_link_is_followed_until_its_target_is_killed(void **state)
 	assert_int_equal(cpu->gpr[X86_RAX], 2);
 	assert_int_equal(cpu->gpr[X86_RBX], 1);
 
-	assert_int_equal(bt_code_kill(&vm, CODE + 0x11, 1), 1);
+	cpu->exchange = &exchange;
+	bt_code_kill(cpu, CODE + 0x11, 1);
+	cpu->exchange = NULL;
+	assert_int_equal(exchange.counter[BT_COUNT_CODE_KILLS], 1);
 	assert_true(b->dead);
 	assert_false(a->dead);
 	x = go(CODE, BT_USER, &a);
 	assert_int_equal(x->why, BT_LEAVE_LINK);
 	assert_int_equal(cpu->gpr[X86_RBX], 1);
 	assert_true(bt_code_has(CODE));
-	bt_code_kill(&vm, CODE, 4096);
+	bt_code_kill(cpu, CODE, 4096);
 	assert_false(bt_code_has(CODE));
 }
 
@@ -507,7 +511,7 @@ static void test_a_block_on_a_page_that_is_always_written_looks_at_its_bytes(voi
 
 	(void)state;
 	NEED_PLACES();
-	bt_code_kill(&vm, CODE, 4096);
+	bt_code_kill(cpu, CODE, 4096);
 	memcpy(memory, code, sizeof(code));
 	memcpy(memory + 3, &own, sizeof(own));
 	memory[7] = 0xff;
@@ -550,7 +554,7 @@ static void test_an_exit_of_before_everything_was_dropped_is_not_linked(void **s
 
 	(void)state;
 	NEED_PLACES();
-	bt_code_kill(&vm, CODE, 4096);
+	bt_code_kill(cpu, CODE, 4096);
 	memset(memory, 0xf4, 4096);
 	memcpy(memory, code, sizeof(code));
 	for (unsigned k = 0; k < 16; k++) /* so that its exits are not the first */
@@ -578,7 +582,7 @@ static void test_a_return_finds_its_block_in_the_table(void **state)
 	for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++) {
 		if (mode == BT_KERNEL_AC)
 			continue;
-		bt_code_kill(&vm, CODE, 4096);
+		bt_code_kill(cpu, CODE, 4096);
 		memcpy(memory, code, sizeof(code));
 		memory[0x20] = 0xf4;
 		memcpy(memory + (STACK - CODE), &back, 8);
@@ -639,7 +643,7 @@ static void test_an_indirect_branch_goes_where_its_operand_says(void **state)
 			const struct bt_exit *x;
 			struct bt_block *b;
 
-			bt_code_kill(&vm, CODE, 4096);
+			bt_code_kill(cpu, CODE, 4096);
 			memset(memory, 0xf4, 4096);
 			memcpy(memory, forms[k].code, forms[k].len);
 			memcpy(memory + (DATA - CODE), &there, 8);
@@ -713,7 +717,7 @@ static void test_the_stack_pointer_as_a_number_has_no_shift(void **state)
 			const struct bt_exit *x;
 			struct bt_block *b;
 
-			bt_code_kill(&vm, CODE, 4096);
+			bt_code_kill(cpu, CODE, 4096);
 			memcpy(memory, cases[k].code, cases[k].len);
 			memory[cases[k].len] = 0xf4;
 			memset(cpu->gpr, 0, sizeof(cpu->gpr));
@@ -738,7 +742,7 @@ static void test_interrupts_turned_on_are_a_way_out_when_something_waits(void **
 
 	(void)state;
 	NEED_PLACES();
-	bt_code_kill(&vm, CODE, 4096);
+	bt_code_kill(cpu, CODE, 4096);
 	memcpy(memory, code, sizeof(code));
 	cpu->gpr[X86_RCX] = 7;
 	cpu->quiet = 1;
@@ -763,7 +767,7 @@ static void test_a_full_cache_is_emptied_and_used_again(void **state)
 {
 	(void)state;
 	NEED_PLACES();
-	bt_code_kill(&vm, CODE, 4096);
+	bt_code_kill(cpu, CODE, 4096);
 	memory[0] = 0x90;
 	memory[1] = 0xf4;
 	for (unsigned k = 0; k < 1100000; k++) { /* more blocks than there may be */
