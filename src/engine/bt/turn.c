@@ -2,6 +2,7 @@
 /* turn.c - the manager's half of the exchange (exchange.h) */
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 
 #include "base/time.h"
 #include "engine/bt/bt_internal.h"
@@ -52,11 +53,16 @@ int bt__turn(struct bt_space *s, struct bt_exchange *x, const uint32_t *kicked)
 
 int bt__command(struct bt_vcpu *c, enum bt_command command)
 {
+	int32_t result;
 	int r;
 
 	c->x->command = command;
 	r = bt__turn(&c->space, c->x, NULL);
-	return r < 0 ? r : c->x->result;
+	if (r < 0)
+		return r;
+	result =
+		__atomic_load_n(&c->x->result, __ATOMIC_RELAXED); /* the word of a space: once, and checked */
+	return result > 0 || result < -4095 ? -EPROTO : result;
 }
 
 void bt__notify(struct bt_vcpu *c)
