@@ -8,10 +8,9 @@
  * syscalls(cpu): pidfd_send_signal waitid
  * syscalls(loop): pidfd_send_signal waitid
  */
-#include <fcntl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -68,15 +67,16 @@ static int give_up(int program, const int give[BT_FD_COUNT - BT_FD_EXCHANGE])
 {
 	const uint64_t no_signals = 0;
 	const struct cred_caps no_caps = { 0 };
-	int high[BT_FD_COUNT - BT_FD_EXCHANGE];
+	int high[BT_FD_COUNT - BT_FD_EXCHANGE], high_program;
 	int r = (int)SYS4(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof(no_signals));
 
 	for (int i = 0; i < BT_FD_COUNT - BT_FD_EXCHANGE; i++)
 		high[i] = (int)SYS3(SYS_fcntl, give[i], F_DUPFD, HIGH_FD);
+	high_program = (int)SYS3(SYS_fcntl, program, F_DUPFD, HIGH_FD);
 	for (int i = 0; i < BT_FD_COUNT - BT_FD_EXCHANGE && r >= 0; i++)
 		r = fd_dup_to(high[i], BT_FD_EXCHANGE + i, false);
 	if (r >= 0)
-		r = fd_dup_to(program, BT_FD_COUNT, true);
+		r = fd_dup_to(high_program, BT_FD_COUNT, true);
 	if (r >= 0)
 		r = fd_close_from(BT_FD_COUNT + 1);
 	cred_bound_caps(0); /* else exec gives root all of them again; who may not do it has none */
