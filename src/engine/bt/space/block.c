@@ -389,7 +389,7 @@ static void unhash(struct bt_block **head, const struct bt_block *b)
 		*head = b->next;
 }
 
-void bt_block_kill(struct bt_block *b)
+void bt_block_kill(struct bt_cpu *c, struct bt_block *b)
 {
 	struct translate_store *s = translate__store();
 	struct emit e = { b->entry };
@@ -397,6 +397,7 @@ void bt_block_kill(struct bt_block *b)
 	if (b->dead)
 		return;
 	b->dead = true;
+	bt_count(c, BT_COUNT_CODE_KILLS);
 	for (struct bt_link *l = b->in; l; l = l->next)
 		emit_fill(l->patch, l->stub);
 	b->in = NULL;
@@ -435,10 +436,8 @@ void bt_code_kill(struct bt_cpu *c, uint64_t gpa, size_t len)
 			bool here =
 				(b->gpa & -PAGE) == page || (b->gpa2 != NONE && (b->gpa2 & -PAGE) == page);
 
-			if (!b->dead && here && is_on(b, gpa, len)) {
-				bt_block_kill(b);
-				bt_count(c, BT_COUNT_CODE_KILLS);
-			}
+			if (here && is_on(b, gpa, len))
+				bt_block_kill(c, b);
 			if (b->dead) {
 				*at = b->page_next[which];
 				continue;

@@ -569,7 +569,7 @@ static struct bt_block *leave(struct bt_cpu *c, const struct bt_exit *x)
 		b = next(c, x->mode);
 		if (!b)
 			return NULL;
-		bt_block_kill(b);
+		bt_block_kill(c, b);
 		return next(c, x->mode);
 	case BT_LEAVE_AWAY:
 		c->rip = x->rip;

@@ -107,8 +107,9 @@ void bt_table_catch_up(
 void bt_table_clear(bool user);        /* the user's or the kernel's */
 void bt_table_clear_page(uint64_t va); /* all targets on one guest page */
 
-void bt_block_kill(struct bt_block *b); /* unlinked, out of tables; whoever runs in it goes on to its end */
-/* bt_code_kill() - every block with a byte in [gpa, gpa + len). They are counted. */
+/* bt_block_kill() - unlinked, out of tables; whoever runs in it goes on to its end. It is counted. */
+void bt_block_kill(struct bt_cpu *c, struct bt_block *b);
+/* bt_code_kill() - every block with a byte in [gpa, gpa + len) */
 void bt_code_kill(struct bt_cpu *c, uint64_t gpa, size_t len);
 uint8_t *bt_code_pages(void);   /* where it is noted, of BT_CODE_BYTES */
 void bt_code_drop(void);        /* all of it */

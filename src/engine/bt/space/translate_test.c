@@ -535,12 +535,12 @@ static void test_a_block_on_a_page_that_is_always_written_looks_at_its_bytes(voi
 		assert_int_equal(cpu->gpr[n], 0x1111 * n);
 	assert_int_equal(cpu->rflags & BT_HOST_FLAGS, X86_CF | X86_ZF);
 
-	bt_block_kill(b);
+	bt_block_kill(cpu, b);
 	memory[8] = 0xc3;
 	x = go(CODE, BT_USER, &b); /* it ends behind its store, into what comes next */
 	assert_int_equal(x->why, BT_LEAVE_LINK);
 	assert_int_equal(x->rip, CODE + 7 + 1);
-	bt_block_kill(b);
+	bt_block_kill(cpu, b);
 	bt_process()->store_count[CODE >> 12] = 0;
 }
 
@@ -774,7 +774,7 @@ static void test_a_full_cache_is_emptied_and_used_again(void **state)
 		struct bt_block *b = bt_block_get(cpu, CODE, BT_USER);
 
 		assert_non_null(b);
-		bt_block_kill(b);
+		bt_block_kill(cpu, b);
 	}
 	assert_non_null(bt_block_get(cpu, CODE, BT_USER));
 	assert_true(bt_code_has(CODE));
