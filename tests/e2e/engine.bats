@@ -3,27 +3,13 @@
 # hull engine: which engines this host has; HULL_ENGINE; what an engine counts
 
 load common
-
-setup_file() {
-	setup_hull
-}
-
-teardown_file() {
-	local id
-	for id in $("$HULL" vm ps -aq 2>/dev/null); do "$HULL" vm rm -f "$id" >/dev/null 2>&1; done
-	teardown_hull
-}
+load vm_named
 
 setup() {
 	GUEST=${GUEST_DIR:-$(dirname "$HULL")/guest}
 	[ -x "$GUEST/hello" ] || skip "the guests are not built (make guests)"
 	unset HULL_ENGINE # of whoever runs all tests with one engine
 	cd "$BATS_TEST_TMPDIR" || return 1
-}
-
-teardown() {
-	local id
-	for id in $("$HULL" vm ps -aq 2>/dev/null); do "$HULL" vm rm -f "$id" >/dev/null; done
 }
 
 need_engine() { "$HULL" engine list -q | grep -qx "$1" || skip "the engine $1 cannot run here"; }
