@@ -188,26 +188,19 @@ const struct cmd cmd_engine_stats = {
 	.group = CMD_SYSTEM,
 	.args = "[OPTIONS] MACHINE [MACHINE...]",
 	.summary = "Show what the engine has counted of a machine's processors",
-	.about =
-		"For each processor of machines that run, what has been counted since they started: exits to "
-		"hull by kind (exit-io, exit-mmio, exit-kicked, ...), and what the engine counts of its own "
-		"work.\n\n"
-		"bt counts blocks and instructions translated (blocks, instructions-translated) and the "
-		"bytes they "
-		"take (cache-bytes), entries into translated code (enter) and its exits to a direct or an "
-		"indirect "
-		"target (leave-direct, leave-indirect), instructions interpreted, system calls and returns "
-		"from "
-		"interrupts (syscalls, irets), memory faults of the host (host-faults), mappings made, "
-		"ranges and "
-		"whole address spaces dropped (ranges-unmapped, flushes), exceptions and interrupts "
-		"delivered to "
-		"the guest, signals from outside, stores into code and what they dropped (code-stores, "
-		"code-pages-dropped, code-blocks-dropped), accesses to devices (io), and switches between "
-		"its "
-		"processes (space-switches). They are the word of the process that runs the guest: a guest "
-		"that has "
-		"broken out into it may count as it likes.",
+	.about = "For each processor of machines that run, what has been counted since they started: "
+		 "exits to hull by kind (exit-io, exit-mmio, exit-kicked, ...), and what the engine "
+		 "counts of its own work.\n\n"
+		 "bt counts blocks and instructions translated (blocks, instructions-translated) and the "
+		 "bytes they take (cache-bytes), entries into translated code (enter) and its exits to a "
+		 "direct or an indirect target (leave-direct, leave-indirect), instructions interpreted, "
+		 "system calls and returns from interrupts (syscalls, irets), memory faults of the host "
+		 "(host-faults), mappings made, ranges and whole address spaces dropped "
+		 "(ranges-unmapped, flushes), exceptions and interrupts delivered to the guest, signals "
+		 "from outside, stores into code and what they dropped (code-stores, code-pages-dropped, "
+		 "code-blocks-dropped), accesses to devices (io), and switches between its processes "
+		 "(space-switches). They are the word of the process that runs the guest: a guest that "
+		 "has broken out into it may count as it likes.",
 	.examples =
 		"hull engine stats db\nWhat has happened in the machine 'db'\n\n"
 		"hull engine stats --all --format '{{.Cpu}} {{.Counter}} {{.Value}}' db\nOne counter a line",
@@ -225,18 +218,14 @@ const struct cmd cmd_engine_list = {
 	.group = CMD_SYSTEM,
 	.args = "[OPTIONS]",
 	.summary = "List what can execute machines here, and how fast",
-	.about =
-		"Lists every engine in the order of preference: whether it can run on this host, if not why, "
-		"and how fast it is. "
-		"Each is measured for a twentieth of a second in a machine of 2 MiB: the time of an "
-		"instruction of a loop "
-		"that adds numbers, in the guest's kernel (ring 0) and in its programs (ring 3), and of a "
-		"write to a port, "
-		"which goes to hull and back. FULL SPEED is yes where ring 0 takes no more than four times "
-		"what the host takes for "
-		"the same.\n\n"
-		"HULL_ENGINE is the default of --engine wherever a machine starts: auto, kvm or bt. auto is "
-		"the first of this list that can run.",
+	.about = "Lists every engine in the order of preference: whether it can run on this host, if not "
+		 "why, and how fast it is. Each is measured for a twentieth of a second in a machine of "
+		 "2 MiB: the time of an instruction of a loop that adds numbers, in the guest's kernel "
+		 "(ring 0) and in its programs (ring 3), and of a write to a port, which goes to hull "
+		 "and back. FULL SPEED is yes where ring 0 takes no more than four times what the host "
+		 "takes for the same.\n\n"
+		 "HULL_ENGINE is the default of --engine wherever a machine starts: auto, kvm or bt. "
+		 "auto is the first of this list that can run.",
 	.examples = "hull engine list\nWhat this host has\n\n"
 		    "hull engine list --format '{{.Name}} {{.Ring0Picoseconds}}'\nPicoseconds for an "
 		    "instruction of a guest's kernel\n\n"
