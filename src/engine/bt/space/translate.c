@@ -510,10 +510,20 @@ static enum verdict plain(struct translation *t, struct bt_record *r)
 	return GO_ON;
 }
 
+/* nothing() - but PAUSE stays: who counts how often he has looked counts on what it takes. */
+static enum verdict nothing(struct translation *t)
+{
+	if (t->i.opcode == 0x90 && t->i.rep == 0xf3 && t->i.map == X86_MAP_1) {
+		emit_8(&t->e, 0xf3);
+		emit_8(&t->e, 0x90);
+	}
+	return GO_ON;
+}
+
 static enum verdict instruction(struct translation *t, struct bt_record *r)
 {
 	switch (t->i.class) {
-	case X86_NOP:
+	case X86_NOP: return nothing(t);
 	case X86_SERIALIZE: return GO_ON;
 	case X86_PLAIN:
 	case X86_LEA:

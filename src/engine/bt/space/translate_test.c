@@ -763,6 +763,22 @@ static void test_interrupts_turned_on_are_a_way_out_when_something_waits(void **
 	assert_int_equal(cpu->rip, CODE);
 }
 
+static void test_PAUSE_is_there_for_who_counts_on_its_time(void **state)
+{
+	static const uint8_t code[] = { 0xf3, 0x90, 0xf4 }; /* PAUSE HLT */
+	const struct bt_block *b;
+
+	(void)state;
+	NEED_PLACES();
+	bt_code_kill(cpu, CODE, 4096);
+	memcpy(memory, code, sizeof(code));
+	for (enum bt_mode mode = BT_USER; mode < BT_MODE_COUNT; mode++) {
+		b = bt_block_get(cpu, CODE, mode);
+		assert_non_null(b);
+		assert_memory_equal(b->entry + b->record[0].host, code, 2);
+	}
+}
+
 static void test_a_full_cache_is_emptied_and_used_again(void **state)
 {
 	(void)state;
@@ -790,6 +806,7 @@ int main(void)
 		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
 		cmocka_unit_test(test_the_stack_pointer_as_a_number_has_no_shift),
 		cmocka_unit_test(test_interrupts_turned_on_are_a_way_out_when_something_waits),
+		cmocka_unit_test(test_PAUSE_is_there_for_who_counts_on_its_time),
 		cmocka_unit_test(test_user_code_does_what_the_interpreter_does),
 		cmocka_unit_test(test_kernel_code_does_the_same_a_shift_away),
 		cmocka_unit_test(test_kernel_code_that_may_touch_the_user_chooses_its_side),
