@@ -11,8 +11,9 @@
  * done by children, so that this process stays as small as it began.
  *
  * Order at the end: the workload's remains go, the socket goes, state.json says "exited", clients are told. A
- * `start` that comes in between finds either a live shim or nothing in its way. With --rm the starter, told, takes the
- * instance away (end_session() in start.c); "exited" is then written only when it is not there to do so.
+ * `start` that comes in between finds either a live shim or nothing in its way. With --rm the starter is told first, and takes the
+ * instance away while we do the same with the workload's remains; it waits for PROTO_DONE (end_session() in start.c). "exited" is
+ * then written only when it is not there to do so.
  *
  * To be gone means to be renamed, into "<run>/tmp" and "<store>/tmp". What lies there is deleted last, when nobody waits
  * any more: freeing directories can take a disk that discards synchronously several milliseconds. Both are locked
@@ -102,6 +103,16 @@ static void tell_exit(struct shim *s, bool all)
 	}
 }
 
+/* tell_gone() - the starter that removes the instance: our part of it is done. */
+static void tell_gone(struct shim *s)
+{
+	const struct msg_failed done = { 0 };
+
+	for (struct shim_client *c = s->clients; c && s->unsaved; c = c->next)
+		if (c->starter)
+			shim__send(c, PROTO_DONE, &done, sizeof(done));
+}
+
 void shim__client_gone(struct shim *s)
 {
 	if (!s->over)
@@ -128,20 +139,39 @@ static bool starter_removes(const struct shim *s)
 	return false;
 }
 
+/* take_apart() - what the level still holds of the workload goes. Return: how often it ran out of memory. */
+static uint64_t take_apart(struct shim *s)
+{
+	uint64_t oom_kills = 0;
+
+	if (s->iso) /* its files into our own directory, with which they go */
+		launch_end(s->iso, s->restart.policy == RESTART_NO ? s->own_fd : -1, &oom_kills, NULL);
+	else
+		launch_remove(s->config.level, s->config.levels, s->config.id, &oom_kills, NULL);
+	iso_free(s->iso);
+	s->iso = NULL;
+	return oom_kills;
+}
+
 static void finish(struct shim *s)
 {
 	int fd = s->listener.fd;
 
+	s->state.status = INSTANCE_EXITED;
+	s->unsaved = starter_removes(s);
+	if (s->unsaved)
+		tell_exit(s, true);
+	if (s->iso)
+		take_apart(s);
 	loop_remove(&s->loop, &s->listener);
 	if (fd >= 0)
 		close(fd);
 	runtime__run_discard(s->run_fd, s->own_fd, s->config.id);
-	s->state.status = INSTANCE_EXITED;
-	s->unsaved = starter_removes(s);
 	if (!s->unsaved)
 		shim__save(s);
 	s->over = true;
 	tell_exit(s, true);
+	tell_gone(s);
 	s->end_timer.fire = on_linger;
 	loop_timer_set(&s->loop, &s->end_timer, linger_ns);
 	shim__client_gone(s);
@@ -185,26 +215,23 @@ void shim__streams_ended(struct shim *s)
 
 static void workload_ended(struct shim *s, int status)
 {
-	uint64_t oom_kills = 0;
+	bool said_all = s->out[0].fd < 0 && s->out[1].fd < 0;
 
 	shim__health_stop(s);
 	loop_timer_off(&s->loop, &s->stop_timer);
-	if (s->iso) /* its files into our own directory, with which they go */
-		launch_end(s->iso, s->restart.policy == RESTART_NO ? s->own_fd : -1, &oom_kills, NULL);
+	if (said_all && s->iso && starter_removes(s)) /* finish() takes it apart */
+		s->state.oom_killed = iso_oom_kills(s->iso) > 0;
 	else
-		launch_remove(s->config.level, s->config.levels, s->config.id, &oom_kills, NULL);
-	iso_free(s->iso);
-	s->iso = NULL;
+		s->state.oom_killed = take_apart(s) > 0;
 	if (s->restart.policy != RESTART_NO)
 		malloc_trim(0);
 	s->exited = true;
 	s->state.exit_code = child_exit_code(status);
-	s->state.oom_killed = oom_kills > 0;
 	s->state.finished_ns = time_now_ns(CLOCK_REALTIME);
 	s->state.pid = 0;
 	s->state.status = INSTANCE_RUNNING; /* if it was paused it is not any more; "exited" comes when its
 					       output is read */
-	if (s->out[0].fd < 0 && s->out[1].fd < 0) {
+	if (said_all) {
 		run_done(s);
 		return;
 	}

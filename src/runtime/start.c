@@ -434,6 +434,16 @@ static pid_t spawn(struct starting *st, const struct instance_streams *io, int *
 	return pid;
 }
 
+/* clear_away() - also what a shim that was killed could not. */
+static void clear_away(const struct starting *st)
+{
+	char path[RUN_PATH_SIZE];
+
+	launch_remove(instance__str(st->in.config, "HostConfig", "Isolation"), st->rt->levels, st->in.id,
+		      NULL, NULL);
+	file_remove_tree(st->rt->run_fd, runtime__run_path(st->in.id, path), NULL);
+}
+
 /*
  * end_session() - what an attached start has left to do
  * When the shim has only trash left to delete nobody waits for that. Else it has nothing left to do at all, and no process of
@@ -442,9 +452,13 @@ static pid_t spawn(struct starting *st, const struct instance_streams *io, int *
 static int end_session(struct starting *st, int *sock, pid_t shim, const struct session *s, struct err *e)
 {
 	int r = s->remove ? instance__remove_ended(st->rt, &st->in, st->dirfd, shim, e) : 0;
+	struct msg_failed done;
+	uint8_t type;
 
 	if (r > 0) {
 		frame_send(*sock, PROTO_REMOVED, NULL, 0, -1, false);
+		if (frame_recv(*sock, &type, &done, sizeof(done), NULL, true) < 0) /* it was killed */
+			clear_away(st);
 		fd_close(sock);
 		return 0;
 	}
@@ -475,7 +489,6 @@ int instance_start(struct runtime *rt, const char *id, const struct instance_str
 		starting) struct starting st = { .rt = rt, .dirfd = -1, .own = -1, .lock = -1, .rootfs = -1 };
 	auto_close int sock = -1;
 	struct session s = { .io = io };
-	char path[RUN_PATH_SIZE];
 	pid_t shim;
 	int code, r = open_locked(&st, id, e);
 
@@ -493,11 +506,8 @@ int instance_start(struct runtime *rt, const char *id, const struct instance_str
 	r = shim < 0 ? shim : await(sock, ret_code, e);
 	if (r < 0 && shim > 0)
 		r = bury(shim, r, e);
-	if (r < 0 && st.own >= 0) { /* also what a child that was killed could not take away */
-		launch_remove(instance__str(st.in.config, "HostConfig", "Isolation"), rt->levels, st.in.id,
-			      NULL, NULL);
-		file_remove_tree(rt->run_fd, runtime__run_path(st.in.id, path), NULL);
-	}
+	if (r < 0 && st.own >= 0)
+		clear_away(&st);
 	fd_close(&st.lock);
 	if (r < 0) {
 		if (instance__bool(st.in.config, "HostConfig", "AutoRemove"))
