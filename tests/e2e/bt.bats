@@ -3,61 +3,19 @@
 # The bt engine under a kernel it knows nothing of: Debian's cloud kernel, as packaged, with busybox on top; and under kernels that are none.
 
 load common
+load bt_linux
 
 setup_file() {
-	setup_hull
-	export LINUX=$HULL_TMP/linux.initrd KERNEL
-	KERNEL=$(dirname "$HULL")/linux
+	bt_setup || return 0
 	local here=$BATS_TEST_DIRNAME/../linux
-	if ! grep -qw bmi2 /proc/cpuinfo || ! grep -qw fsgsbase /proc/cpuinfo; then
-		echo "this processor lacks what bt needs (BMI2, FSGSBASE)" >"$HULL_TMP/no_bt"
-		return 0
-	fi
-	"$BATS_TEST_DIRNAME/../../tools/debian-kernel" "$KERNEL" 2>"$HULL_TMP/why" || { mv "$HULL_TMP/why" "$HULL_TMP/no_kernel"; return 0; }
 	gcc -O2 -static -o "$HULL_TMP/vsock" "$here/vsock.c"
 	gcc -m32 -O2 -ffreestanding -fno-pic -fno-stack-protector -static -nostdlib -no-pie -o "$HULL_TMP/i386" "$here/i386.c"
 	gcc -O2 -static -o "$HULL_TMP/userland" "$here/userland.c"
 	gcc -O2 -static -o "$HULL_TMP/attack" "$here/attack.c"
-	"$here/mkinitrd" "$LINUX" "$KERNEL" "$HULL_TMP"/{vsock,i386,userland,attack}
 	mkdir "$HULL_TMP/applets"
 	busybox --install -s "$HULL_TMP/applets"
+	bt_kernel linux linux-image-cloud-amd64 "$HULL_TMP"/{vsock,i386,userland,attack} || true
 }
-
-teardown_file() { teardown_hull; }
-
-setup() {
-	[ ! -e "$HULL_TMP/no_bt" ] || skip "$(cat "$HULL_TMP/no_bt")"
-	cd "$BATS_TEST_TMPDIR" || return 1
-}
-
-teardown() {
-	local pid
-	for pid in ${PIDS-}; do kill -KILL "$pid" 2>/dev/null || true; done
-	stays_none "$BATS_TEST_TMPDIR"
-}
-
-need_kernel() { [ ! -e "$HULL_TMP/no_kernel" ] || skip "no kernel of Debian's: $(cat "$HULL_TMP/no_kernel")"; }
-
-# A machine ends by itself; this is for one that hangs, and far from what a busy machine takes.
-GUEST_MAX_S=120
-
-# linux SCRIPT [OPTIONS]: what the script prints in the machine, in file `out`; hull's exit status
-linux() {
-	local name=${NAME-linux} status=0
-	printf '%s\n' "$1" >"$name.script"
-	shift
-	"$BATS_TEST_DIRNAME/../linux/mkinitrd" "$name.cpio" --script "$name.script"
-	cat "$LINUX" "$name.cpio" >"$name.initrd"
-	# nothing but what the kernel says last: a panic, or that it restarts
-	timeout -k 1 "$GUEST_MAX_S" "$HULL" vm run --engine bt --memory 256m --kernel "$KERNEL/vmlinuz" --initrd "$name.initrd" \
-		--cmdline "console=ttyS0 reboot=k panic=-1 loglevel=0 ${CMDLINE-}" "$@" </dev/null >"$name.all" 2>&1 3>&- || status=$?
-	[ "$status" = 0 ] || cat "$name.all"
-	tr -d '\r' <"$name.all" | grep -v '^\[ *[0-9.]*\] reboot: ' >"$name.out" || true
-	return "$status"
-}
-
-# said LINE...: exactly these lines
-said() { diff <(printf '%s\n' "$@") "${NAME-linux}.out"; }
 
 PIPELINE="seq 1 20000 | awk '{print \$1 * 3 % 7919, \$1}' | gzip | gunzip | sort | sha256sum"
 
@@ -65,10 +23,6 @@ on_host() { env -i PATH="$HULL_TMP/applets" "$HULL_TMP/applets/sh" -c "$1"; }
 
 # gone SESSION: no process of it is alive. What nobody has waited for yet is dead as well.
 gone() { ! ps -o stat= -s "$1" | grep -qv '^Z'; }
-
-# stays_none TEXT: no process has it on its command line
-stays_none() { wait_for not_running "$1" || { pgrep -af "$1"; return 1; }; }
-not_running() { ! pgrep -f "$1" >/dev/null; }
 
 @test "Debian's kernel boots, finds its memory as it should be, and ends by itself" {
 	need_kernel
