@@ -205,6 +205,29 @@ int engine_cpu_nmi(struct engine_cpu *cpu)
 	return cpu->vm->ops->cpu_nmi ? cpu->vm->ops->cpu_nmi(cpu) : -EOPNOTSUPP;
 }
 
+int engine_debug_check(const struct engine_vm *vm, const struct x86_debug *d)
+{
+	if (!vm->ops->cpu_debug)
+		return -EOPNOTSUPP;
+	if (d->n > vm->ops->points || d->n > X86_POINTS_MAX)
+		return -ENOSPC;
+	for (unsigned i = 0; i < d->n; i++) {
+		const struct x86_point *p = &d->point[i];
+
+		if (p->kind > X86_POINT_TOUCH || p->len < 1 || p->len > 8 || p->len & (p->len - 1) ||
+		    p->addr % p->len || (p->kind == X86_POINT_RUN && p->len != 1))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int engine_cpu_debug(struct engine_cpu *cpu, const struct x86_debug *d)
+{
+	int r = engine_debug_check(cpu->vm, d);
+
+	return r < 0 ? r : cpu->vm->ops->cpu_debug(cpu, d);
+}
+
 unsigned engine_cpu_counters(struct engine_cpu *cpu, struct engine_counter c[ENGINE_COUNTERS_MAX])
 {
 	static const char *const name[] = {

@@ -10,7 +10,7 @@
  * Memory is given as a mapping and the file behind it: kvm uses the mapping, bt maps the file into its processes.
  *
  * An access that exited is completed by the next run: read or set a processor's state only after an ENGINE_EXIT_KICKED (kick, and
- * run until it is reported), or before its first run. To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
+ * run until it is reported) or an ENGINE_EXIT_DEBUG, or before its first run. To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
  * way in the controller needs somebody to arrive at.
  *
  * Set memory before anything else: a slot costs little then, and milliseconds behind doorbells, interrupts and processors.
@@ -47,7 +47,7 @@ enum engine_exit_kind {
 	ENGINE_EXIT_SHUTDOWN, /* triple fault */
 	ENGINE_EXIT_RESET,    /* the guest asked for one by a paravirtual way */
 	ENGINE_EXIT_KICKED,   /* engine_cpu_kick(), or a signal */
-	ENGINE_EXIT_DEBUG,
+	ENGINE_EXIT_DEBUG, /* what engine_cpu_debug() asked for: @size 0: a step or a RUN point, else the watched @addr was touched */
 	ENGINE_EXIT_ERROR, /* the engine cannot go on: text says why and where */
 	ENGINE_EXIT_COUNT
 };
@@ -99,6 +99,7 @@ struct engine_ops {
 	/* guest memory is a file mapped shared, for processes of the engine's own map it, too: no private copy, no userfaultfd */
 	bool shared_memory;
 	unsigned slots;              /* of memory that it has; 0: ENGINE_SLOTS_MAX */
+	unsigned points;             /* of struct x86_debug that it has */
 	int (*probe)(struct err *e); /* can this host? no side effects. 0, or -errno with the reason */
 	int (*vm_new)(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e);
 	void (*vm_free)(struct engine_vm *vm); /* its processors are freed before */
@@ -130,6 +131,7 @@ struct engine_ops {
 	int (*cpu_get)(struct engine_cpu *cpu, struct x86_state *s, struct err *e);
 	int (*cpu_set)(struct engine_cpu *cpu, const struct x86_state *s, struct err *e);
 	int (*cpu_nmi)(struct engine_cpu *cpu);
+	int (*cpu_debug)(struct engine_cpu *cpu, const struct x86_debug *d);
 	/* counts of exits by kind for metrics; may be NULL */
 	void (*cpu_stats)(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT]);
 	/* what this engine counts of its own work, at most @max; any thread; may be NULL. Return: how many */
@@ -172,6 +174,10 @@ void engine_cpu_kick(struct engine_cpu *cpu);
 int engine_cpu_get(struct engine_cpu *cpu, struct x86_state *s, struct err *e);
 int engine_cpu_set(struct engine_cpu *cpu, const struct x86_state *s, struct err *e);
 int engine_cpu_nmi(struct engine_cpu *cpu);
+/* engine_debug_check() - can its processors stop there? Return: 0; -EOPNOTSUPP; -ENOSPC: too many points; -EINVAL: one makes no sense. */
+int engine_debug_check(const struct engine_vm *vm, const struct x86_debug *d);
+/* engine_cpu_debug() - when its state may be set; from the next run on. @d: checked. */
+int engine_cpu_debug(struct engine_cpu *cpu, const struct x86_debug *d);
 /* engine_cpu_counters() - exits by kind ("exit-io"), then what the engine itself counts. Return: how many. Any thread. */
 unsigned engine_cpu_counters(struct engine_cpu *cpu, struct engine_counter c[ENGINE_COUNTERS_MAX]);
 

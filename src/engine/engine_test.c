@@ -634,6 +634,178 @@ static void test_what_happens_is_counted_by_name(void **state)
 	world_close(&w);
 }
 
+/* start_long_at() - 64-bit code at CPL 0, the first 2 MiB mapped where they are. */
+static void start_long_at(struct world *w, const void *code, size_t len)
+{
+	enum { TABLES_AT = 0x10000, DATA_AT = 0x20000 };
+	const uint64_t entry[] = { TABLES_AT + 0x1003, TABLES_AT + 0x2003, 0x83 };
+	struct x86_state s = {
+		.rip = CODE_AT, .rflags = 2, .cr0 = 0x80000013, .cr3 = TABLES_AT, .cr4 = 0x620, .efer = 0x500
+	};
+
+	memcpy(w->mem + CODE_AT, code, len);
+	for (int i = 0; i < 3; i++)
+		memcpy(w->mem + TABLES_AT + 0x1000 * i, &entry[i], 8);
+	for (int i = 0; i < X86_SEG_COUNT; i++)
+		s.seg[i] = (struct x86_segment){ .limit = 0xffffffff, .selector = 16, .attr = 0xc093 };
+	s.seg[X86_CS] = (struct x86_segment){ .limit = 0xffffffff, .selector = 8, .attr = 0xa09b };
+	s.seg[X86_TR].attr = 0x8b;
+	s.seg[X86_LDTR].attr = 0x82;
+	s.gpr[X86_RSP] = 0x8000;
+	s.gpr[X86_RBX] = DATA_AT;
+	assert_return_code(engine_cpu_set(w->cpu, &s, &w->e), 0);
+}
+
+/* again: inc eax; inc eax; push rax; pop rax; mov [rbx],eax; add ecx,[rbx]; out 0x10,al; jmp again */
+static const uint8_t debugged[] = { 0xff, 0xc0, 0xff, 0xc0, 0x50, 0x58, 0x89,
+				    0x03, 0x03, 0x0b, 0xe6, 0x10, 0xeb, 0xf2 };
+enum { STORE = CODE_AT + 6, BEHIND_STORE = CODE_AT + 8, LAST_JUMP = CODE_AT + 12 };
+
+static void stops_at(struct world *w, uint64_t rip, uint64_t rax)
+{
+	static struct x86_state s;
+	struct engine_exit x;
+
+	run(w, &x, ENGINE_EXIT_DEBUG);
+	assert_int_equal(x.size, 0);
+	assert_return_code(engine_cpu_get(w->cpu, &s, &w->e), 0);
+	assert_int_equal(s.rip, rip);
+	assert_int_equal(s.gpr[X86_RAX], rax);
+	assert_false(s.rflags & 0x100); /* the trap flag is not the guest's */
+}
+
+static void debug(struct world *w, const struct x86_debug *d)
+{
+	assert_return_code(engine_cpu_debug(w->cpu, d), 0);
+}
+
+static void test_a_debugger_stops_a_processor_at_an_address_and_steps_it(void **state)
+{
+	const struct x86_debug at_store = {
+		.n = 2, .point = { { .addr = STORE, .len = 1 }, { .addr = LAST_JUMP, .len = 1 } }
+	};
+	const struct x86_debug none = { 0 }, one_step = { .step = 1 };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	start_long_at(&w, debugged, sizeof(debugged));
+	debug(&w, &at_store);
+	stops_at(&w, STORE, 2);
+	stops_at(&w, STORE, 2); /* as long as it is there */
+	debug(&w, &one_step);
+	stops_at(&w, BEHIND_STORE, 2);
+	debug(&w, &at_store);
+	run_to_port(&w, &x, 0x10);
+	stops_at(&w, LAST_JUMP, 2);
+	debug(&w, &one_step);
+	stops_at(&w, CODE_AT, 2);
+	debug(&w, &none);
+	for (int i = 0; i < 5; i++)
+		run_to_port(&w, &x, 0x10);
+	assert_int_equal(x.data[0], 12);
+	debug(&w, &at_store); /* what has run before without */
+	stops_at(&w, LAST_JUMP, 12);
+	debug(&w, &none);
+	run_to_port(&w, &x, 0x10);
+	assert_int_equal(x.data[0], 14);
+	world_close(&w);
+}
+
+static void test_a_debugger_sees_who_touches_memory(void **state)
+{
+	struct x86_debug d = { .n = 1, .point = { { .addr = 0x20000, .kind = X86_POINT_WRITE, .len = 4 } } };
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	start_long_at(&w, debugged, sizeof(debugged));
+	debug(&w, &d);
+	assert_return_code(engine_cpu_run(w.cpu, &x), 0);
+	if (x.kind != ENGINE_EXIT_DEBUG && strcmp(under_test, "kvm") == 0) {
+		world_close(&w);
+		print_message("this host's KVM does not stop at data\n");
+		skip();
+	}
+	assert_int_equal(x.kind, ENGINE_EXIT_DEBUG);
+	assert_true(x.size == 4 && x.addr == 0x20000);
+	run_to_port(&w, &x, 0x10); /* reading it is nothing */
+	d.point[0].kind = X86_POINT_TOUCH;
+	debug(&w, &d);
+	for (int i = 0; i < 2; i++) {
+		run(&w, &x, ENGINE_EXIT_DEBUG);
+		assert_true(x.size == 4 && x.addr == 0x20000);
+	}
+	run_to_port(&w, &x, 0x10);
+	d.point[0] = (struct x86_point){ .addr = 0x7ff8, .kind = X86_POINT_WRITE, .len = 8 }; /* the stack */
+	debug(&w, &d);
+	run(&w, &x, ENGINE_EXIT_DEBUG);
+	assert_true(x.size == 8 && x.addr == 0x7ff8);
+	world_close(&w);
+}
+
+static void test_a_step_comes_before_an_interrupt(void **state)
+{
+	static const struct x86_debug step = { .step = 1 }, none = { 0 };
+	static struct x86_state s;
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	irq_guest(&w);
+	run_to_port(&w, &x, 0x31);
+	assert_return_code(engine_irq_set(w.vm, 5, true), 0);
+	assert_return_code(engine_irq_set(w.vm, 5, false), 0);
+	engine_cpu_kick(w.cpu);
+	run(&w, &x, ENGINE_EXIT_KICKED);
+	debug(&w, &step);
+	/* STI, and HLT where one that waits for what is held back can be stepped over */
+	for (int i = 0; i < (strcmp(under_test, "kvm") ? 2 : 1); i++) {
+		run(&w, &x, ENGINE_EXIT_DEBUG);
+		assert_return_code(engine_cpu_get(w.cpu, &s, &w.e), 0);
+		assert_in_range(s.rip, CODE_AT, CODE_AT + 64);
+	}
+	debug(&w, &none);
+	run_to_port(&w, &x, 0x30);
+	world_close(&w);
+}
+
+static void test_points_that_no_processor_could_stop_at_are_refused(void **state)
+{
+	static const struct {
+		struct x86_point p;
+		int r;
+	} one[] = {
+		{ { .addr = 1, .len = 1 }, 0 },
+		{ { .addr = 4, .kind = X86_POINT_WRITE, .len = 4 }, 0 },
+		{ { .addr = 4, .len = 4 }, -EINVAL },
+		{ { .addr = 2, .kind = X86_POINT_WRITE, .len = 4 }, -EINVAL },
+		{ { .addr = 0, .kind = X86_POINT_WRITE, .len = 3 }, -EINVAL },
+		{ { .addr = 0, .kind = X86_POINT_WRITE, .len = 16 }, -EINVAL },
+		{ { .addr = 0, .kind = X86_POINT_WRITE }, -EINVAL },
+		{ { .addr = 0, .kind = X86_POINT_TOUCH + 1, .len = 1 }, -EINVAL },
+	};
+	static struct x86_debug d;
+	struct world w;
+
+	(void)state;
+	world_open(&w);
+	for (size_t i = 0; i < sizeof(one) / sizeof(one[0]); i++) {
+		d = (struct x86_debug){ .n = 1, .point = { one[i].p } };
+		assert_int_equal(engine_debug_check(w.vm, &d), one[i].r);
+	}
+	for (unsigned i = 0; i < X86_POINTS_MAX; i++)
+		d.point[i] = (struct x86_point){ .len = 1 };
+	d.n = w.ops->points;
+	assert_return_code(engine_cpu_debug(w.cpu, &d), 0);
+	d.n++;
+	assert_int_equal(engine_cpu_debug(w.cpu, &d), -ENOSPC);
+	world_close(&w);
+}
+
 static void test_states_and_slots_that_make_no_sense_are_refused(void **state)
 {
 	static struct x86_state s;
@@ -697,6 +869,10 @@ int main(void)
 		cmocka_unit_test(test_a_clock_goes_on_where_it_was_or_catches_up_with_the_time),
 		cmocka_unit_test(test_cpuid_shows_what_it_was_given),
 		cmocka_unit_test(test_what_happens_is_counted_by_name),
+		cmocka_unit_test(test_a_debugger_stops_a_processor_at_an_address_and_steps_it),
+		cmocka_unit_test(test_a_debugger_sees_who_touches_memory),
+		cmocka_unit_test(test_a_step_comes_before_an_interrupt),
+		cmocka_unit_test(test_points_that_no_processor_could_stop_at_are_refused),
 		cmocka_unit_test(test_states_and_slots_that_make_no_sense_are_refused),
 		cmocka_unit_test(test_an_engine_nobody_knows_is_refused_with_those_there_are),
 	};

@@ -79,6 +79,20 @@ struct x86_state {
 	_Alignas(64) uint8_t xsave[X86_XSAVE_MAX]; /* standard format */
 };
 
+enum x86_point_kind { X86_POINT_RUN, X86_POINT_WRITE, X86_POINT_TOUCH /* read or written */ };
+
+enum { X86_POINTS_MAX = 64 };
+
+struct x86_debug {     /* where a debugger wants a processor to stop; nothing of it is seen by the guest */
+	uint32_t step; /* after the next instruction; what may be held back does not interrupt it */
+	uint32_t n;
+	struct x86_point {
+		uint64_t addr; /* linear, a multiple of @len */
+		uint32_t kind; /* enum x86_point_kind */
+		uint32_t len;  /* bytes: 1, 2, 4, 8; RUN: 1 */
+	} point[X86_POINTS_MAX];
+};
+
 struct x86_cpuid {
 	uint32_t leaf, subleaf; /* subleaf counts when @indexed */
 	uint32_t eax, ebx, ecx, edx;

@@ -102,6 +102,7 @@ void bt__cpu_kick(struct engine_cpu *cpu);
 int bt__cpu_get(struct engine_cpu *cpu, struct x86_state *s, struct err *e);
 int bt__cpu_set(struct engine_cpu *cpu, const struct x86_state *s, struct err *e);
 int bt__cpu_nmi(struct engine_cpu *cpu);
+int bt__cpu_debug(struct engine_cpu *cpu, const struct x86_debug *d);
 int bt__cpu_cpuid(struct engine_cpu *cpu, const struct x86_cpuid *table, unsigned n, struct err *e);
 void bt__cpu_stats(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT]);
 unsigned bt__cpu_counters(struct engine_cpu *cpu, struct engine_counter *ret, unsigned max);

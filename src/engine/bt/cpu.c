@@ -270,7 +270,11 @@ static bool came(struct bt_vcpu *c, struct engine_exit *x)
 		return __atomic_exchange_n(&c->kicked, 0, __ATOMIC_SEQ_CST);
 	case BT_EXIT_HALT: x->kind = ENGINE_EXIT_HALT; return true;
 	case BT_EXIT_SHUTDOWN: x->kind = ENGINE_EXIT_SHUTDOWN; return true;
-	case BT_EXIT_DEBUG: x->kind = ENGINE_EXIT_DEBUG; return true;
+	case BT_EXIT_DEBUG:
+		*x = (struct engine_exit){ .kind = ENGINE_EXIT_DEBUG,
+					   .size = (uint8_t)c->x->size,
+					   .addr = c->x->addr };
+		return true;
 	case BT_EXIT_ERROR:
 		x->kind = ENGINE_EXIT_ERROR;
 		memcpy(x->text, c->x->text, sizeof(x->text));
@@ -402,4 +406,16 @@ int bt__cpu_cpuid(struct engine_cpu *cpu, const struct x86_cpuid *table, unsigne
 	r = bt__command(c, BT_CPUID);
 	pthread_mutex_unlock(&c->lock);
 	return r < 0 ? state_error(c, r, "CPUID", e) : 0;
+}
+
+int bt__cpu_debug(struct engine_cpu *cpu, const struct x86_debug *d)
+{
+	struct bt_vcpu *c = bt__cpu(cpu);
+	int r;
+
+	pthread_mutex_lock(&c->lock);
+	c->x->debug = *d;
+	r = bt__command(c, BT_DEBUG);
+	pthread_mutex_unlock(&c->lock);
+	return r;
 }

@@ -86,6 +86,7 @@ enum bt_command {
 	BT_GET,   /* all of the processor into @state */
 	BT_SET,   /* @state into the processor */
 	BT_CPUID, /* @cpuid is what it shows */
+	BT_DEBUG, /* @debug is where it stops */
 	BT_SLOT,  /* @slot is set; its file came through the socket if it has a size */
 	BT_COMMAND_COUNT
 };
@@ -101,7 +102,7 @@ enum bt_exit_kind {
 	BT_EXIT_HALT,        /* only when the machine has no interrupt controller */
 	BT_EXIT_SHUTDOWN,
 	BT_EXIT_KICKED,
-	BT_EXIT_DEBUG,
+	BT_EXIT_DEBUG, /* @size: 0, or what was touched at @addr */
 	BT_EXIT_ERROR, /* @text */
 	BT_EXIT_COUNT
 };
@@ -162,6 +163,7 @@ struct bt_exchange {
 	char text[BT_TEXT_MAX];
 
 	struct bt_slot_set slot;
+	struct x86_debug debug;
 	uint32_t n_cpuid;
 	struct x86_cpuid cpuid[BT_CPUID_MAX];
 	struct x86_state state;

@@ -166,6 +166,7 @@ const struct engine_ops engine_bt = {
 	.name = "bt",
 	.shared_memory = true,
 	.slots = BT_SLOTS_MAX,
+	.points = X86_POINTS_MAX,
 	.probe = bt__host_check,
 	.vm_new = vm_new,
 	.vm_free = vm_free,
@@ -185,6 +186,7 @@ const struct engine_ops engine_bt = {
 	.cpu_get = bt__cpu_get,
 	.cpu_set = bt__cpu_set,
 	.cpu_nmi = bt__cpu_nmi,
+	.cpu_debug = bt__cpu_debug,
 	.cpu_stats = bt__cpu_stats,
 	.cpu_counters = bt__cpu_counters,
 };

@@ -127,6 +127,62 @@ void kvm__cpu_stats(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT])
 		by_kind[i] = __atomic_load_n(&kvm__cpu(cpu)->exits[i], __ATOMIC_RELAXED);
 }
 
+/* --- the debugger ----------------------------------------------------------------------------------------------- */
+
+/* dr7_of() - Spec: Intel SDM volume 3, 18.2.4 */
+static uint64_t dr7_of(const struct x86_debug *d)
+{
+	static const uint8_t how[] = { [X86_POINT_RUN] = 0, [X86_POINT_WRITE] = 1, [X86_POINT_TOUCH] = 3 };
+	static const uint8_t size[] = { [1] = 0, [2] = 1, [4] = 3, [8] = 2 };
+	uint64_t dr7 = 0x400;
+
+	for (unsigned i = 0; i < d->n; i++)
+		dr7 |= 2ULL << 2 * i | (uint64_t)(how[d->point[i].kind] | size[d->point[i].len] << 2)
+					       << (16 + 4 * i);
+	return dr7;
+}
+
+/*
+ * kvm__cpu_debug() - while the debugger has points they are in the debug registers, and the guest's own do nothing.
+ *
+ * syscalls(debug): ioctl[1]=KVM_SET_GUEST_DEBUG
+ */
+int kvm__cpu_debug(struct engine_cpu *cpu, const struct x86_debug *d)
+{
+	struct kvm_cpu *c = kvm__cpu(cpu);
+	struct kvm_guest_debug g = { 0 };
+	int r;
+
+	if (d->n)
+		g.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+	for (unsigned i = 0; i < d->n; i++)
+		g.arch.debugreg[i] = d->point[i].addr;
+	g.arch.debugreg[7] = dr7_of(d);
+	if (d->step)
+		g.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
+	r = (int)kvm_ioctl(c->fd, KVM_SET_GUEST_DEBUG, &g);
+	if (r == -EINVAL && d->step) { /* kernels before 5.15: an interrupt may come first */
+		g.control &= ~KVM_GUESTDBG_BLOCKIRQ;
+		r = (int)kvm_ioctl(c->fd, KVM_SET_GUEST_DEBUG, &g);
+	}
+	if (r >= 0)
+		c->debug = *d;
+	return r < 0 ? r : 0;
+}
+
+static void exit_debug(const struct kvm_cpu *c, struct engine_exit *x)
+{
+	x->kind = ENGINE_EXIT_DEBUG;
+	x->size = 0;
+	for (unsigned i = 0; i < c->debug.n; i++)
+		if (c->run->debug.arch.dr6 >> i & 1 && c->debug.point[i].kind != X86_POINT_RUN) {
+			x->addr = c->debug.point[i].addr;
+			x->size = (uint8_t)c->debug.point[i].len;
+		}
+}
+
+/* --- exits -------------------------------------------------------------------------------------------------------- */
+
 static const char *suberror_name(uint32_t suberror)
 {
 	switch (suberror) {
@@ -197,7 +253,7 @@ static void exit_read(struct kvm_cpu *c, struct engine_exit *x)
 	case KVM_EXIT_HLT: x->kind = ENGINE_EXIT_HALT; break;
 	case KVM_EXIT_SHUTDOWN: x->kind = ENGINE_EXIT_SHUTDOWN; break;
 	case KVM_EXIT_SYSTEM_EVENT: exit_system(run, x); break;
-	case KVM_EXIT_DEBUG: x->kind = ENGINE_EXIT_DEBUG; break;
+	case KVM_EXIT_DEBUG: exit_debug(c, x); break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN: x->kind = ENGINE_EXIT_KICKED; break;
 	case KVM_EXIT_INTERNAL_ERROR:

@@ -8,7 +8,7 @@
 
 #include "engine/engine.h"
 
-enum { KVM_MSR_LIST_MAX = 512 };
+enum { KVM_MSR_LIST_MAX = 512, KVM_POINTS = 4 /* debug registers */ };
 
 enum kvm_irqs { KVM_IRQS_NONE, KVM_IRQS_KERNEL, KVM_IRQS_SPLIT };
 
@@ -32,6 +32,7 @@ struct kvm_cpu {
 	struct kvm_run *run;   /* owned mapping */
 	int tid;               /* atomic: the thread inside KVM_RUN, 0: none */
 	uint64_t exits[ENGINE_EXIT_COUNT];
+	struct x86_debug debug; /* what the debug registers hold while they are the debugger's */
 };
 
 static inline struct kvm_vm *kvm__vm(struct engine_vm *vm)
@@ -51,6 +52,7 @@ void kvm__cpu_free(struct engine_cpu *cpu);
 int kvm__cpu_run(struct engine_cpu *cpu, struct engine_exit *x);
 void kvm__cpu_kick(struct engine_cpu *cpu);
 int kvm__cpu_nmi(struct engine_cpu *cpu);
+int kvm__cpu_debug(struct engine_cpu *cpu, const struct x86_debug *d);
 void kvm__cpu_stats(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT]);
 
 /* state.c */

@@ -6,10 +6,11 @@
  * registers before XSAVE (XCR0 says what it holds), the APIC's base before the APIC, the APIC before the registers that arm its
  * timer, events last for they are cancelled by what goes before.
  *
- * Writing is for before the first instruction: a machine that runs only reads.
+ * Writing is for before the first instruction, and for a debugger: any other machine that runs only reads.
  * syscalls(loop): ioctl[1]=KVM_GET_REGS,KVM_GET_SREGS,KVM_GET_XCRS,KVM_GET_XSAVE,KVM_GET_DEBUGREGS,KVM_GET_VCPU_EVENTS,KVM_GET_MP_STATE
  * syscalls(loop): ioctl[1]=KVM_GET_LAPIC,KVM_GET_MSRS,KVM_GET_TSC_KHZ,KVM_GET_IRQCHIP,KVM_GET_CLOCK,KVM_GET_DIRTY_LOG
  * syscalls(loop): ioctl[1]=KVM_GET_MSR_INDEX_LIST
+ * syscalls(debug): ioctl[1]=KVM_SET_REGS,KVM_SET_SREGS,KVM_SET_XSAVE,KVM_SET_MP_STATE,KVM_SET_VCPU_EVENTS
  */
 #include "engine/kvm/kvm_internal.h"
 

@@ -170,6 +170,7 @@ static int vm_dirty_get(struct engine_vm *v, unsigned slot, uint64_t *bits, size
 
 const struct engine_ops engine_kvm = {
 	.name = "kvm",
+	.points = KVM_POINTS,
 	.probe = vm_probe,
 	.vm_new = vm_new,
 	.vm_free = vm_free,
@@ -191,5 +192,6 @@ const struct engine_ops engine_kvm = {
 	.cpu_get = kvm__cpu_get,
 	.cpu_set = kvm__cpu_set,
 	.cpu_nmi = kvm__cpu_nmi,
+	.cpu_debug = kvm__cpu_debug,
 	.cpu_stats = kvm__cpu_stats,
 };

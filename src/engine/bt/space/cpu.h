@@ -253,6 +253,13 @@ struct bt_cpu {
 	unsigned n_cpuid, index;
 	bool drop_code; /* all that has been translated, when no block is being made (others.h) */
 
+	struct x86_debug debug; /* debug.h */
+	unsigned n_watched;     /* of its points that are no RUN */
+	uint64_t touched;       /* the watched address that was; @touched_size 0: none */
+	uint8_t touched_size;
+	uint32_t n_code_points; /* RUN points that translated code leaves at */
+	uint64_t code_point[X86_POINTS_MAX];
+
 	struct bt_spaces spaces;
 	struct bt_vm *vm;
 	const struct bt_world *world;

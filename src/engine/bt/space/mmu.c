@@ -11,6 +11,7 @@
  */
 #include "engine/bt/space/mmu.h"
 
+#include "engine/bt/space/debug.h"
 #include "engine/bt/space/system.h"
 
 enum pte {
@@ -321,6 +322,7 @@ static int span_walk(struct bt_cpu *c, uint64_t va, size_t n, unsigned access, s
 			return BT_FAULT;
 		s->gpa[i] = p.gpa;
 	}
+	bt_debug_touches(c, va, n, access & BT_WRITE);
 	return BT_OK;
 }
 
@@ -433,6 +435,7 @@ int bt_reach(struct bt_cpu *c, uint64_t va, size_t n, unsigned access, uint8_t *
 		return BT_OK;
 	if (bt_walk(c, va, access | BT_WRITE, &page) < 0)
 		return BT_FAULT;
+	bt_debug_touches(c, va, n, true);
 	p = bt_ram(c->vm, page.gpa, n, true);
 	if (p)
 		c->world->code_written(c, page.gpa, n);

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "engine/bt/space/debug.h"
 #include "engine/bt/space/event.h"
 #include "engine/bt/space/host.h"
 #include "engine/bt/space/interp.h"
@@ -170,6 +171,7 @@ static long command(struct bt_cpu *c)
 	case BT_GET: return state_get(c);
 	case BT_SET: return state_set(c);
 	case BT_CPUID: return cpuid_set(c);
+	case BT_DEBUG: return bt_debug_set(c, &c->exchange->debug);
 	case BT_SLOT: return slot_set(c, &c->exchange->slot);
 	default: return -ENOSYS;
 	}
@@ -433,6 +435,12 @@ static void took(struct bt_cpu *c, enum bt_step step)
 	}
 }
 
+/* is_held_back() - no interrupt comes in between the debugger and his one instruction */
+static bool is_held_back(const struct bt_cpu *c)
+{
+	return c->debug.step && c->run == X86_RUNNABLE && !c->coming.exception_injected;
+}
+
 /* look() - Return: whether there is guest code to run. */
 static bool look(struct bt_cpu *c)
 {
@@ -452,7 +460,7 @@ static bool look(struct bt_cpu *c)
 		doze(c);
 		return false;
 	}
-	if (bt_event_pending(c)) {
+	if (bt_event_pending(c) && !is_held_back(c)) {
 		c->run = X86_RUNNABLE;
 		bt_count(c, BT_COUNT_INTERRUPT);
 		took(c, bt_event_take(c));
@@ -469,8 +477,8 @@ static bool look(struct bt_cpu *c)
 /* can_translate() - 64-bit code whose every instruction may run on. */
 static bool can_translate(const struct bt_cpu *c)
 {
-	return bt_is_long(c) && !c->shadow && !(c->rflags & (X86_TF | X86_VM)) && !(c->dr7 & 0xff) &&
-	       (bt_cpl(c) == 0 || bt_cpl(c) == 3);
+	return bt_is_long(c) && !c->shadow && !bt_debug_interprets(c) && !(c->rflags & (X86_TF | X86_VM)) &&
+	       !(c->dr7 & 0xff) && (bt_cpl(c) == 0 || bt_cpl(c) == 3);
 }
 
 static enum bt_mode mode_of(const struct bt_cpu *c)
@@ -478,10 +486,31 @@ static enum bt_mode mode_of(const struct bt_cpu *c)
 	return bt_cpl(c) == 3 ? BT_USER : c->rflags & X86_AC ? BT_KERNEL_AC : BT_KERNEL;
 }
 
+static uint64_t linear_rip(const struct bt_cpu *c)
+{
+	return bt_is_long(c) ? c->rip : (uint32_t)(c->seg[X86_CS].base + c->rip);
+}
+
+/* stop() - for the debugger */
+static void stop(struct bt_cpu *c)
+{
+	c->exchange->addr = c->touched;
+	c->exchange->size = c->touched_size;
+	c->touched_size = 0;
+	bt_give(c, BT_EXIT_DEBUG);
+	c->attention = 1;
+}
+
 static void step(struct bt_cpu *c)
 {
+	if (bt_debug_breaks(c, linear_rip(c)) && !c->debug.step) {
+		stop(c);
+		return;
+	}
 	bt_count(c, BT_COUNT_STEP);
 	took(c, bt_interp(c));
+	if (c->debug.step || c->touched_size)
+		stop(c);
 }
 
 /* next() - the block to go on in without another look; NULL: why it cannot be fetched is an exception */

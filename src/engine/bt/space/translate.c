@@ -9,6 +9,7 @@
  *
  * An instruction that no rule covers is left to the interpreter: BT_LEAVE_STEP ends the block.
  */
+#include "engine/bt/space/debug.h"
 #include "engine/bt/space/emit.h"
 #include "engine/bt/space/map.h"
 #include "engine/bt/space/mmu.h"
@@ -600,6 +601,8 @@ static int fetch(struct translation *t)
 	int n, len;
 
 	t->again = false;
+	if (bt_debug_breaks(t->c, t->rip))
+		return t->n_insns ? 0 : -1;
 	n = bt_fetch(t->c, t->rip, t->code, X86_INSN_MAX);
 	if (n < 0)
 		return t->n_insns ? 0 : -1;
