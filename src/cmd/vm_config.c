@@ -15,6 +15,7 @@
 #include "net/bridge.h"
 #include "sys/file.h"
 #include "sys/sched.h"
+#include "sys/sock.h"
 #include "vm/machine.h"
 
 enum { JAIL_NOBODY = 65534 };
@@ -54,6 +55,8 @@ const struct opt vm_config_opts[] = {
 	  NULL },
 	{ "balloon", 0, OPT_STRING, OPT(balloon), "MIB", "A balloon device that holds so much of the memory",
 	  NULL },
+	{ "gdb", 0, OPT_STRING, OPT(gdb), "PATH[,wait]",
+	  "A Unix socket for a debugger; 'wait': the guest runs when he says so", "@file" },
 	{ "no-jail", 0, OPT_FLAG, OPT(no_jail), NULL,
 	  "Keep what the process may do: for whoever debugs hull itself", NULL },
 	{ "pin", 0, OPT_STRING, OPT(pin), "CPUS[,CPUS...]",
@@ -227,6 +230,26 @@ static int read_vsock(struct machine_config *c, const char *value, bool dry, str
 	return 0;
 }
 
+/* read_gdb() - opened now: where the machine runs later there are no paths. */
+static int read_gdb(struct machine_config *c, const char *value, bool dry, struct err *e)
+{
+	auto_free char *copy = strdup(value);
+	char *rest = copy, *path = next_part(&rest, ',');
+
+	if (!copy)
+		return err_sys(e, ENOMEM, "--gdb");
+	if (rest && !str_eq(rest, "wait"))
+		return bad_part("gdb", value, rest, "wait", e);
+	if (!*path)
+		return bad_part("gdb", value, path, "the path of a socket", e);
+	c->gdb.wait = rest;
+	if (dry)
+		return 0;
+	remove_stale(path);
+	c->gdb.fd = sock_listen_at(AT_FDCWD, path, SOCK_STREAM | SOCK_NONBLOCK, 0600);
+	return c->gdb.fd < 0 ? err_sys(e, -c->gdb.fd, "--gdb '%s'", path) : 0;
+}
+
 static int read_balloon(struct machine_config *c, const char *value, struct err *e)
 {
 	uint64_t mib;
@@ -324,6 +347,8 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 		r = read_lists(c, o, e);
 	if (r == 0 && o->vsock)
 		r = read_vsock(c, o->vsock, o->dry, e);
+	if (r == 0 && o->gdb)
+		r = read_gdb(c, o->gdb, o->dry, e);
 	if (r == 0 && o->balloon)
 		r = read_balloon(c, o->balloon, e);
 	if (r == 0 && o->pin)

@@ -186,7 +186,7 @@ static int snapshot_main(void *opts, int argc, char **argv, struct err *e)
 
 struct restore_opts {
 	struct start_opts start;
-	const char *name, *vsock_uds, *ahead, *engine;
+	const char *name, *vsock_uds, *ahead, *engine, *gdb;
 	struct strv disk, net, pmem;
 };
 #undef OPT
@@ -206,6 +206,8 @@ static const struct opt restore_opts[] = {
 	{ "engine", 0, OPT_STRING, OPT(engine), "NAME",
 	  "What executes its processors: auto, kvm or bt (as the snapshot's machine; HULL_ENGINE)",
 	  "auto kvm bt" },
+	{ "gdb", 0, OPT_STRING, OPT(gdb), "PATH[,wait]",
+	  "A Unix socket for a debugger; 'wait': the guest goes on when he says so", "@file" },
 	{ "name", 0, OPT_STRING, OPT(name), "NAME", "What the new machine is called (one is made up)", NULL },
 	{ "net", 'n', OPT_LIST, OPT(net), "ID=user|tap=NAME|bridge=NAME|switch=DIR",
 	  "What the saved card net0, net1, ... is plugged into now", NULL },
@@ -314,6 +316,18 @@ static int own_vsock(json_t *options, const char *uds, struct err *e)
 	return 0;
 }
 
+/* own_gdb() - likewise; and who debugs the one may not want to debug the other. */
+static int own_gdb(json_t *options, const char *value, struct err *e)
+{
+	auto_free char *whole =
+		value ? vm_absolute(value) : NULL; /* what follows the path stays at its end */
+
+	json_object_del(options, "Gdb");
+	if (value && (!whole || json_object_set_new(options, "Gdb", json_string(whole)) < 0))
+		return err_sys(e, ENOMEM, "--gdb");
+	return 0;
+}
+
 /* snapshot_dir() - a directory, or a machine's own snapshot. The caller's. */
 static char *snapshot_dir(struct machines *ms, const char *what)
 {
@@ -346,6 +360,8 @@ static int clone_make(struct machines *ms, const struct machines_snapshot *s, co
 		r = override(json_object_get(options, "Networks"), &o->net, "net", "net", e);
 	if (r == 0)
 		r = own_vsock(options, o->vsock_uds, e);
+	if (r == 0)
+		r = own_gdb(options, o->gdb, e);
 	if (r == 0 && o->engine)
 		r = engine_name_check(o->engine, &engine, e);
 	if (r == 0 && o->engine && json_object_set_new(options, "Engine", json_string(o->engine)) < 0)

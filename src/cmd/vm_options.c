@@ -21,7 +21,7 @@ static const struct kept {
 	const char *key;
 	enum kind kind;
 	size_t offset;
-	const char *path_after; /* of a list: its items are paths when they begin so */
+	const char *path_after; /* of a list, or text: its items are paths when they begin so */
 	char path_end;          /* and end before this */
 } kept[] = {
 	{ "Kernel", PATH, offsetof(struct vm_opts, kernel), NULL, 0 },
@@ -37,6 +37,7 @@ static const struct kept {
 	{ "Shares", LIST, offsetof(struct vm_opts, share), "", ':' },
 	{ "Vsock", TEXT, offsetof(struct vm_opts, vsock), NULL, 0 },
 	{ "Balloon", TEXT, offsetof(struct vm_opts, balloon), NULL, 0 },
+	{ "Gdb", TEXT, offsetof(struct vm_opts, gdb), "", ',' },
 	{ "Pin", TEXT, offsetof(struct vm_opts, pin), NULL, 0 },
 	{ "Pci", BOOL, offsetof(struct vm_opts, pci), NULL, 0 },
 	{ "Rng", BOOL, offsetof(struct vm_opts, rng), NULL, 0 },
@@ -94,7 +95,10 @@ static json_t *value_json(const struct kept *k, const void *slot)
 	json_t *array;
 
 	switch (k->kind) {
-	case TEXT: return !text ? NULL : str_eq(k->key, "Vsock") ? vsock_json(text) : json_string(text);
+	case TEXT:
+		if (!text || str_eq(k->key, "Vsock"))
+			return text ? vsock_json(text) : NULL;
+		return k->path_after ? item_json(k, text) : json_string(text);
 	case PATH: return text ? absolute_json(text) : NULL;
 	case BOOL: return json_boolean(*(const bool *)slot);
 	case NUMBER: return json_integer(*(const int64_t *)slot);

@@ -45,7 +45,11 @@ static void on_ended(void *arg, enum machine_end how, int status, const char *wh
 		fprintf(stderr, "hull: the guest ended: %s\n", why);
 		break;
 	case MACHINE_END_ERROR: v->status = err_set(v->e, EIO, "the machine stopped: %s", why); break;
-	default: break; /* a halt; a stop, whose status is set by who stops */
+	case MACHINE_END_KILLED: /* by a debugger; other stops, whose status is set by who stops, come here, too */
+		if (!v->status)
+			v->status = 128 + SIGKILL;
+		break;
+	default: break; /* a halt */
 	}
 }
 

@@ -218,6 +218,8 @@ static int adopt(void *arg, struct machine_config *saved, struct err *e)
 	free(saved->vsock.uds_path);
 	saved->vsock.uds_path = TAKE_PTR(own->vsock.uds_path);
 	strv_fini(&saved->pin);
+	saved->gdb = own->gdb;
+	own->gdb.fd = -1;
 	saved->pin = own->pin;
 	own->pin = (struct strv){ 0 };
 	return 0;

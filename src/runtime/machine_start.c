@@ -77,6 +77,7 @@ static void fds_of_launch(struct fds *f, const struct machines_launch *l)
 	fds_add(f, l->mem_fd);
 	fds_add(f, c->kernel.fd);
 	fds_add(f, c->initrd.fd);
+	fds_add(f, c->gdb.fd);
 	for (unsigned i = 0; i < c->n_drives; i++)
 		fds_add(f, c->drive[i].file.fd);
 	for (unsigned i = 0; i < c->n_nets; i++)

@@ -20,6 +20,7 @@ void machine_config_defaults(struct machine_config *c)
 				      .mem_bytes = 128 * MIB,
 				      .kernel.fd = -1,
 				      .initrd.fd = -1,
+				      .gdb.fd = -1,
 				      .serial = true,
 				      .i8042 = true,
 				      .serial_in = -1,
@@ -37,6 +38,7 @@ void machine_config_fini(struct machine_config *c)
 {
 	file_fini(&c->kernel);
 	file_fini(&c->initrd);
+	fd_close(&c->gdb.fd);
 	free(c->cmdline);
 	free(c->cpu_model);
 	for (unsigned i = 0; i < c->n_drives; i++) {

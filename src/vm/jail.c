@@ -221,6 +221,7 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 		{ JAIL_API, syscalls_api, ARRAY_SIZE(syscalls_api) },
 		{ JAIL_RING, syscalls_ring, ARRAY_SIZE(syscalls_ring) },
 		{ JAIL_MEMORY, syscalls_memory, ARRAY_SIZE(syscalls_memory) },
+		{ JAIL_DEBUG, syscalls_debug, ARRAY_SIZE(syscalls_debug) },
 		{ JAIL_FETCH, syscalls_fetch, ARRAY_SIZE(syscalls_fetch) },
 		{ ~0U, syscalls_common, ARRAY_SIZE(syscalls_common) },
 #ifdef __SANITIZE_ADDRESS__

@@ -56,6 +56,7 @@ enum jail_work {
 	/* and gives the guest memory, and takes it: the loop of a machine with PCI or memory hot-plug */
 	JAIL_MEMORY = 256,
 	JAIL_API = 512,    /* and answers requests of another process, which passes it files */
+	JAIL_DEBUG = 2048, /* and has a debugger as client, who changes what processors hold */
 	JAIL_FETCH = 1024, /* asks for memory ahead, and does nothing else */
 };
 

@@ -182,7 +182,9 @@ int machine__make(struct machine *m, struct err *e)
 		r = machine__memory_show(m, e);
 	if (r == 0)
 		r = machine__devices_ring(m, e);
-	return r < 0 ? r : cpus_add(m, e);
+	if (r == 0)
+		r = cpus_add(m, e);
+	return r < 0 ? r : machine__debugger_new(m, e);
 }
 
 struct machine *machine__alloc(struct loop *loop, const struct machine_events *ev)
@@ -242,6 +244,7 @@ void machine_free(struct machine *m)
 	if (!m)
 		return;
 	machine__threads_want(m, MACHINE_WANT_STOP);
+	machine__debugger_free(m);
 	machine__ahead_free(m);
 	machine__devices_free(m);
 	free(m->told);
@@ -279,8 +282,8 @@ static unsigned work_of(const struct machine_config *c)
 /* changes_of() - what the loop does besides when devices come, go and change. */
 static unsigned changes_of(const struct machine_config *c)
 {
-	unsigned work =
-		(c->pci ? JAIL_HOTPLUG | JAIL_RING | JAIL_MEMORY : 0) | (c->memhp.on ? JAIL_MEMORY : 0);
+	unsigned work = (c->pci ? JAIL_HOTPLUG | JAIL_RING | JAIL_MEMORY : 0) |
+			(c->memhp.on ? JAIL_MEMORY : 0) | (c->gdb.fd >= 0 ? JAIL_DEBUG : 0);
 
 	for (unsigned i = 0; i < c->n_drives && (c->jail.work & JAIL_API); i++) /* they may get other files */
 		work |= JAIL_HOTPLUG | (c->drive[i].async ? JAIL_RING : 0);
@@ -406,6 +409,7 @@ void machine_stop(struct machine *m)
 	if (was == MACHINE_STOPPED)
 		return;
 	serial_flush(m->serial, 0);
+	machine__debugger_ended(m);
 	if (m->ev.ended)
 		m->ev.ended(m->ev.arg, m->end, m->end_status, m->end_why);
 }

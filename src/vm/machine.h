@@ -152,6 +152,11 @@ struct machine_jail { /* see jail.h */
 	uint32_t uid, gid; /* who it becomes when it is root */
 };
 
+struct machine_gdb {
+	int fd; /* owned; a Unix socket that listens for a debugger, nonblocking; -1: none is wanted. Not saved */
+	bool wait; /* no instruction before he says so */
+};
+
 struct machine_config {
 	char id[MACHINE_NAME_MAX + 1];
 	const char *engine; /* borrowed; NULL: auto */
@@ -174,6 +179,7 @@ struct machine_config {
 	struct machine_balloon balloon;
 	struct machine_memhp memhp;
 	struct machine_jail jail;
+	struct machine_gdb gdb;
 	struct strv pin; /* the host processors of each processor's thread, "0-3,7"; empty: any. Not saved */
 	bool rng, serial, i8042, rtc, vmgenid, pvpanic, debug_exit, console;
 	struct machine_cpu_edits cpu_edits;

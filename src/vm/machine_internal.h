@@ -30,6 +30,7 @@ struct machine_cpu {
 	struct engine_cpu *cpu; /* owned */
 	pthread_t thread;
 	bool has_thread;         /* started and not joined */
+	bool held;               /* by the debugger; written under the machine's lock, also read without */
 	struct x86_cpuid *cpuid; /* owned; what it shows, for snapshots */
 	unsigned n_cpuid;
 	uint64_t n_io_in, n_io_out, n_mmio_read, n_mmio_write, n_failures; /* exits; its thread writes */
@@ -50,6 +51,13 @@ struct machine_source { /* where a restored machine's memory comes from */
 struct cpu_scratch { /* too large for a stack */
 	struct x86_cpuid host[ENGINE_CPUID_MAX], table[ENGINE_CPUID_MAX];
 	struct x86_state state;
+};
+
+struct machine_stop { /* a processor has come to where a debugger wants it: ENGINE_EXIT_DEBUG */
+	bool hit;
+	unsigned cpu;
+	uint64_t addr; /* that was touched; @size 0: none was */
+	uint8_t size;
 };
 
 enum machine_want { MACHINE_WANT_RUN, MACHINE_WANT_PAUSE, MACHINE_WANT_STOP };
@@ -79,6 +87,8 @@ struct machine {
 
 	uint64_t *told; /* owned; metrics.c: what was told of each count the last time */
 
+	struct machine_debugger *debugger; /* owned; NULL: none */
+
 	int broker;    /* owned: who connects vsock's streams when the machine is jailed; -1: none */
 	unsigned work; /* enum jail_work of its devices */
 	int wake_fd;   /* owned eventfd: processor to loop */
@@ -91,6 +101,7 @@ struct machine {
 	enum machine_end end;   /* the first thing that ended it */
 	int end_status;
 	char end_why[MACHINE_WHY_MAX];
+	struct machine_stop stop; /* the first since the last that was taken */
 	bool boot_timer_hit;
 	nsec_t boot_wall, boot_cpu;
 };
@@ -144,6 +155,18 @@ void machine__boot_timer(struct machine *m);
 int machine__threads_start(struct machine *m, enum machine_want want, struct err *e);
 void machine__threads_want(struct machine *m, enum machine_want want); /* returns when they are as wanted */
 void machine__wake(void *arg, uint32_t events);
+/* machine__hold() - no processor runs any more, whatever is wanted of it; returns when none does. */
+void machine__hold(struct machine *m);
+void machine__release(struct machine *m, uint32_t cpus); /* those in its bits */
+/* machine__stopped() - has a processor stopped for the debugger? All are being held then. machine__stop_take(): which, and why. */
+bool machine__stopped(struct machine *m);
+bool machine__stop_take(struct machine *m, struct machine_stop *ret_stop);
+
+/* debugger.c */
+int machine__debugger_new(struct machine *m, struct err *e); /* 0 also when the configuration has none */
+void machine__debugger_free(struct machine *m);
+void machine__debugger_wake(struct machine *m);  /* the loop: a processor may have stopped for it */
+void machine__debugger_ended(struct machine *m); /* the machine has */
 
 /* devices.c - virtio devices */
 /* machine__devices_add(), and once memory is set (which they may add to): machine__devices_ring(), their doorbells. */

@@ -9,6 +9,9 @@
  *	PAUSE  park: leave n_inside, sleep on m->changed until it is something else
  *	STOP   leave n_inside for good and end
  *
+ * Besides, a debugger may hold processors (debugger.c): one that is held parks as if it were paused, whatever is wanted. Which
+ * are held says he, and a processor that has come to where he wants it holds all of them.
+ *
  * n_inside says how many may touch the machine; the loop thread waits for 0 after PAUSE and joins the threads after STOP.
  * A processor that ends the machine sets STOP itself, so that its fellows stop at once, and the loop tells the owner.
  *
@@ -56,6 +59,14 @@ static void want_set(struct machine *m, enum machine_want want)
 static enum machine_want want_get(const struct machine *m)
 {
 	return __atomic_load_n(&m->want, __ATOMIC_ACQUIRE);
+}
+
+/* held_set() - m->lock is held. */
+static void held_set(struct machine *m, uint32_t cpus, bool held)
+{
+	for (unsigned i = 0; i < m->n_cpus; i++)
+		if (cpus >> i & 1)
+			__atomic_store_n(&m->cpu[i].held, held, __ATOMIC_RELEASE); /* read by is_held() */
 }
 
 void machine__end(struct machine *m, enum machine_end how, int status, const char *why)
@@ -118,6 +129,26 @@ static void answer_mmio(struct machine_cpu *c, const struct engine_exit *x)
 		bus_read(&m->mmio, x->addr, x->data, x->size);
 }
 
+/* stop_here() - for the debugger: everybody does, and the loop tells him. */
+static void stop_here(struct machine_cpu *c, const struct engine_exit *x)
+{
+	struct machine *m = c->m;
+
+	if (!m->debugger) {
+		machine__end(m, MACHINE_END_ERROR, 0, "a debug exit nobody asked for");
+		return;
+	}
+	pthread_mutex_lock(&m->lock);
+	if (!m->stop.hit)
+		m->stop = (struct machine_stop){
+			.hit = true, .cpu = (unsigned)(c - m->cpu), .addr = x->addr, .size = x->size
+		};
+	held_set(m, ~0U, true);
+	pthread_mutex_unlock(&m->lock);
+	kick_all(m);
+	wake_loop(m);
+}
+
 /* answer() - everything but a kick. */
 static void answer(struct machine_cpu *c, const struct engine_exit *x)
 {
@@ -129,7 +160,7 @@ static void answer(struct machine_cpu *c, const struct engine_exit *x)
 	case ENGINE_EXIT_HALT: machine__end(m, MACHINE_END_HALT, 0, "the guest halted for good"); break;
 	case ENGINE_EXIT_SHUTDOWN: machine__end(m, MACHINE_END_SHUTDOWN, 0, "a triple fault"); break;
 	case ENGINE_EXIT_RESET: machine__end(m, MACHINE_END_HALT, 0, "the guest reset itself"); break;
-	case ENGINE_EXIT_DEBUG: machine__end(m, MACHINE_END_ERROR, 0, "a debug exit nobody asked for"); break;
+	case ENGINE_EXIT_DEBUG: stop_here(c, x); break;
 	case ENGINE_EXIT_ERROR:
 		count(&c->n_failures);
 		machine__end(m, MACHINE_END_ERROR, 0, x->text);
@@ -139,7 +170,7 @@ static void answer(struct machine_cpu *c, const struct engine_exit *x)
 	}
 }
 
-/* run_until_kicked() - returns after a kick, or after an end. */
+/* run_until_kicked() - returns after a kick, a stop for the debugger, or an end. */
 static void run_until_kicked(struct machine_cpu *c)
 {
 	struct engine_exit x;
@@ -152,21 +183,36 @@ static void run_until_kicked(struct machine_cpu *c)
 			return;
 		}
 		answer(c, &x);
-	} while (x.kind != ENGINE_EXIT_KICKED && want_get(c->m) != MACHINE_WANT_STOP);
+	} while (x.kind != ENGINE_EXIT_KICKED && x.kind != ENGINE_EXIT_DEBUG &&
+		 want_get(c->m) != MACHINE_WANT_STOP);
 }
 
-/* gate() - waits while the machine is paused. Return: whether to go on. */
-static bool gate(struct machine *m)
+static bool is_held(const struct machine_cpu *c)
 {
+	return __atomic_load_n(&c->held, __ATOMIC_ACQUIRE);
+}
+
+/* is_parked() - m->lock is held. */
+static bool is_parked(const struct machine_cpu *c)
+{
+	enum machine_want want = c->m->want;
+
+	return want == MACHINE_WANT_PAUSE || (want == MACHINE_WANT_RUN && is_held(c));
+}
+
+/* gate() - waits while the machine is paused, or the processor held. Return: whether to go on. */
+static bool gate(struct machine_cpu *c)
+{
+	struct machine *m = c->m;
 	bool go;
 
-	if (want_get(m) == MACHINE_WANT_RUN)
+	if (want_get(m) == MACHINE_WANT_RUN && !is_held(c))
 		return true;
 	pthread_mutex_lock(&m->lock);
-	if (m->want == MACHINE_WANT_PAUSE) {
+	if (is_parked(c)) {
 		m->n_inside--;
 		pthread_cond_broadcast(&m->changed);
-		while (m->want == MACHINE_WANT_PAUSE)
+		while (is_parked(c))
 			pthread_cond_wait(&m->changed, &m->lock);
 		m->n_inside++;
 	}
@@ -199,7 +245,7 @@ static void *cpu_main(void *arg)
 		machine__end(m, MACHINE_END_ERROR, 0, e.text);
 	if (m->config.jail.on && jail_filter(JAIL_CPU | m->work, m->config.jail.trap, &e) < 0)
 		machine__end(m, MACHINE_END_ERROR, 0, e.text);
-	while (gate(m))
+	while (gate(c))
 		run_until_kicked(c);
 	pthread_mutex_lock(&m->lock);
 	m->n_inside--;
@@ -262,6 +308,14 @@ static void join_all(struct machine *m)
 		}
 }
 
+static void await_parked(struct machine *m)
+{
+	pthread_mutex_lock(&m->lock);
+	while (m->n_inside > 0)
+		pthread_cond_wait(&m->changed, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+}
+
 void machine__threads_want(struct machine *m, enum machine_want want)
 {
 	pthread_mutex_lock(&m->lock);
@@ -276,10 +330,43 @@ void machine__threads_want(struct machine *m, enum machine_want want)
 		join_all(m);
 		return;
 	}
+	await_parked(m);
+}
+
+void machine__hold(struct machine *m)
+{
 	pthread_mutex_lock(&m->lock);
-	while (m->n_inside > 0)
-		pthread_cond_wait(&m->changed, &m->lock);
+	held_set(m, ~0U, true);
 	pthread_mutex_unlock(&m->lock);
+	kick_all(m);
+	await_parked(m);
+}
+
+void machine__release(struct machine *m, uint32_t cpus)
+{
+	pthread_mutex_lock(&m->lock);
+	held_set(m, cpus, false);
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
+}
+
+bool machine__stopped(struct machine *m)
+{
+	bool hit;
+
+	pthread_mutex_lock(&m->lock);
+	hit = m->stop.hit;
+	pthread_mutex_unlock(&m->lock);
+	return hit;
+}
+
+bool machine__stop_take(struct machine *m, struct machine_stop *ret_stop)
+{
+	pthread_mutex_lock(&m->lock);
+	*ret_stop = m->stop;
+	m->stop.hit = false;
+	pthread_mutex_unlock(&m->lock);
+	return ret_stop->hit;
 }
 
 static void tell_boot_timer(struct machine *m)
@@ -309,6 +396,7 @@ void machine__wake(void *arg, uint32_t events)
 	if (read(m->wake_fd, &n, sizeof(n)) < 0)
 		return;
 	tell_boot_timer(m);
+	machine__debugger_wake(m);
 	pthread_mutex_lock(&m->lock);
 	end = m->end;
 	pthread_mutex_unlock(&m->lock);
@@ -317,6 +405,7 @@ void machine__wake(void *arg, uint32_t events)
 	machine__threads_want(m, MACHINE_WANT_STOP);
 	serial_flush(m->serial, SERIAL_FLUSH_MS);
 	m->state = MACHINE_STOPPED;
+	machine__debugger_ended(m);
 	str_copy(why, sizeof(why), m->end_why);
 	if (ev.ended) /* it may free the machine */
 		ev.ended(ev.arg, end, m->end_status, why);
