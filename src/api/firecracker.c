@@ -162,6 +162,16 @@ int fc__before_guest(struct fc *f, struct err *e)
 	return fc__tell_runs(f, e);
 }
 
+/* open_gdb() - the socket of the debugger whom the guest waits for, if one is wanted */
+static int open_gdb(struct fc *f, struct err *e)
+{
+	if (!f->gdb_path || f->c.gdb.fd >= 0)
+		return 0;
+	f->c.gdb.wait = true;
+	f->c.gdb.fd = sock_listen_at(AT_FDCWD, f->gdb_path, SOCK_STREAM | SOCK_NONBLOCK, 0600);
+	return f->c.gdb.fd < 0 ? err_sys(e, -f->c.gdb.fd, "gdb_socket_path '%s'", f->gdb_path) : 0;
+}
+
 int fc__start(struct fc *f, struct err *e)
 {
 	int r;
@@ -175,6 +185,8 @@ int fc__start(struct fc *f, struct err *e)
 		r = reopen_all(&f->c, e);
 	if (r == 0)
 		r = machine_config_check(&f->c, e);
+	if (r == 0)
+		r = open_gdb(f, e);
 	if (r == 0) {
 		f->events = fc__events(f);
 		r = machine_new(&f->m, &f->c, &f->loop, &f->events, e);
@@ -357,6 +369,7 @@ static void end(struct fc *f)
 	loop_fini(&f->loop);
 	fc__file_fini(&f->serial);
 	free(f->boot_args);
+	free(f->gdb_path);
 	free(f->cpu_json);
 	free(f->log.path);
 	free(f->log.module);

@@ -125,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	machine_config_fini(&f.c);
 	mmds_free(f.mmds);
+	free(f.gdb_path);
 	free(f.cpu_json);
 	return 0;
 }

@@ -159,6 +159,7 @@ struct fc {
 	bool has_boot;
 	enum fc_huge { FC_HUGE_NONE, FC_HUGE_THP, FC_HUGE_2M } huge;
 	char *boot_args; /* owned; NULL: the default */
+	char *gdb_path;  /* owned; NULL: no debugger */
 	char *cpu_json;  /* owned; /cpu-config as it was given */
 	struct machine_file serial;
 

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/str.h"
+#include "sys/file.h"
 
 enum { MEM_MIB_MAX = 16 << 20 /* 16 TiB */ };
 
@@ -117,6 +118,8 @@ int fc__get_machine(struct fc_call *c)
 	if (m->cpu_model)
 		json_put_str(&c->out, "cpu_template", m->cpu_model);
 	json_put_str(&c->out, "huge_pages", huge_names[c->f->huge].name);
+	if (c->f->gdb_path)
+		json_put_str(&c->out, "gdb_socket_path", c->f->gdb_path);
 	json_put_close(&c->out, '}');
 	return 0;
 }
@@ -177,6 +180,23 @@ static int set_template(struct fc_call *c, uint64_t template, bool whole)
 	return fc__set_str(&c->f->c.cpu_model, template ? templates[template].name : NULL, c->e);
 }
 
+/* set_gdb() - @path NULL: no debugger. The start makes the socket; one that was made for a start that failed goes. */
+static int set_gdb(struct fc *f, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (str_eq(path, f->gdb_path))
+		return 0;
+	if (path && (!*path || strlen(path) > 100))
+		return err_set(e, EINVAL, "gdb_socket_path: want a path of 1 to 100 bytes");
+	if (path && file_fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return err_set(e, EADDRINUSE, "gdb_socket_path '%s': is there already", path);
+	if (f->c.gdb.fd >= 0)
+		file_unlink(AT_FDCWD, f->gdb_path, 0);
+	fd_close(&f->c.gdb.fd);
+	return fc__set_str(&f->gdb_path, path, e);
+}
+
 static int set_size(struct fc_call *c, struct size s, bool whole)
 {
 	static const enum gmem_pages pages[] = { [FC_HUGE_NONE] = GMEM_PAGES_SMALL,
@@ -184,6 +204,7 @@ static int set_size(struct fc_call *c, struct size s, bool whole)
 						 [FC_HUGE_2M] = GMEM_PAGES_2M };
 	const struct json_at *b = c->body;
 	uint64_t template;
+	const char *gdb;
 	int r;
 
 	s.cpus = json_read_u64(b, "vcpu_count", UINT8_MAX, s.cpus);
@@ -191,12 +212,13 @@ static int set_size(struct fc_call *c, struct size s, bool whole)
 	s.smt = json_read_bool(b, "smt", s.smt);
 	s.track = json_read_bool(b, "track_dirty_pages", s.track);
 	s.huge = (enum fc_huge)json_read_name(b, "huge_pages", huge_names, ARRAY_SIZE(huge_names), s.huge);
-	if (json_has(b, "gdb_socket_path"))
-		json_fail(b, "gdb_socket_path", EOPNOTSUPP, "this build has no debugger");
+	gdb = json_read_str(b, "gdb_socket_path");
 	template = read_template(c);
 	r = json_finish(b->doc);
 	if (r == 0)
 		r = check_size(c->f, &s, c->e);
+	if (r == 0 && (gdb || whole))
+		r = set_gdb(c->f, gdb, c->e);
 	if (r < 0)
 		return r;
 	c->f->c.cpus = (unsigned)s.cpus;

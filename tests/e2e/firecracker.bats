@@ -25,6 +25,7 @@ section() {
 @test "a configuration file that is wrong in any way ends with 152" { section config_file; }
 @test "the jailer leaves the program nothing but its jail, and follows no planted link" { section jailer; }
 @test "the jailer makes cgroups and puts the program there" { section jailer_cgroup; }
+@test "a guest waits for its debugger" { section debugged; }
 @test "a machine starts, pauses, resumes, gets keys and ends, with the states and refusals of each" { section life; }
 @test "a start that failed can be put right" { section restart; }
 @test "a configuration file makes a machine, also in the jailer's jail" { section from_file; }

@@ -358,11 +358,17 @@ def machine():
                       ({"mem_size_mib": 2 ** 60}, "memory size"), ({"mem_size_mib": 2 ** 64}, "mem_size_mib"),
                       ({"mem_size_mib": 3, "huge_pages": "2M"}, "2M"), ({"huge_pages": "1G"}, "huge_pages"),
                       ({"cpu_template": "V1N1"}, "ARM"), ({"cpu_template": "X"}, "cpu_template"),
-                      ({"cpu_template": 2}, "cpu_template"), ({"gdb_socket_path": "/x"}, "debugger")):
+                      ({"cpu_template": 2}, "cpu_template"), ({"gdb_socket_path": "/"}, "is there already"),
+                      ({"gdb_socket_path": ""}, "1 to 100 bytes"), ({"gdb_socket_path": "x" * 101}, "1 to 100 bytes"),
+                      ({"gdb_socket_path": 1}, "gdb_socket_path")):
         v.no(PUT, "/machine-config", {**base, **bad}, says)
         v.no(PATCH, "/machine-config", bad, says) if "None" not in str(bad) else None
     v.no(PUT, "/machine-config", {"vcpu_count": 1}, "mem_size_mib")
     v.no(PUT, "/machine-config", {"mem_size_mib": 1}, "vcpu_count")
+    v.ok(PATCH, "/machine-config", {"gdb_socket_path": tmp("gdb"), "mem_size_mib": 128})
+    v.ok(PATCH, "/machine-config", {"vcpu_count": 1})
+    expect("a debugger's socket", v.ok(GET, "/machine-config"), {**default, "gdb_socket_path": tmp("gdb")})
+    expect("made at the start", os.path.exists(tmp("gdb")), False)
     v.ok(PUT, "/machine-config", {**base, "cpu_template": "None"}, deprecated=True)
     expect("a refusal changes nothing", v.ok(GET, "/machine-config"), default)
 
@@ -1017,6 +1023,31 @@ def life():
     v.stop()
 
 
+def debugged():
+    """With a debugger's socket the guest waits for it, stops when it comes, and is ended by it; in the jail, too."""
+    need_machine()
+    path = tmp("gdb")
+    v = booted(mem=64, more=[("/machine-config", {"vcpu_count": 1, "mem_size_mib": 64, "gdb_socket_path": path})])
+    expect("state", v.ok(GET, "/")["state"], "Running")
+    time.sleep(0.3)
+    expect("it waits", output(v), "")
+    gdb = socket.socket(socket.AF_UNIX)
+    gdb.settimeout(20)
+    gdb.connect(path)
+    gdb.sendall(b"$vCont;c#a8")
+    wait_for("the guest's first tick", lambda: "tick" in output(v))
+    gdb.sendall(b"\x03")
+    got = b""
+    while b"T02" not in got and len(got) < 100:
+        got += gdb.recv(100) or b"gone" * 100
+    expect_in("it stops", b"T02thread:1;", got)
+    ticks = output(v).count("tick")
+    time.sleep(0.2)
+    expect("it stands", output(v).count("tick"), ticks)
+    gdb.sendall(b"$vKill;1#6e")
+    expect("exit status", v.wait(), 0)
+
+
 def cards():
     """A machine with cards on taps: limits changed while it runs, counts, metadata service."""
     need_machine()
@@ -1661,7 +1692,7 @@ def hotplug_files():
 
 
 SECTIONS = {f.__name__: f for f in (server, routing, states, machine, disks, devices, net, mmds, logs, snapshots, flags,
-                                    config_file, jailer, jailer_cgroup, life, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file, templates,
+                                    config_file, jailer, jailer_cgroup, life, debugged, cards, disks_running, memory_running, pieces, snap_and_load, restart, from_file, templates,
                                     hotplug, hotplug_net, plugged_memory, working_on, jailed, deaths, hotplug_files)}
 
 
