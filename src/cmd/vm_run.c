@@ -160,7 +160,11 @@ const struct cmd cmd_vm_run = {
 		 "powers off or "
 		 "resets, 1 when its kernel panics or it dies of a triple fault, 128 and the signal's number "
 		 "when a signal or "
-		 "Ctrl-A x ended it, and 125 when hull itself failed.",
+		 "Ctrl-A x ended it, and 125 when hull itself failed.\n\n"
+		 "With --gdb PATH a debugger can stop the machine and look into it: gdb's 'target remote "
+		 "PATH'. "
+		 "The machine stops when "
+		 "he comes and runs on when he goes; with ',wait' it does not begin before he says so.",
 	.examples = "hull vm run --kernel vmlinux --initrd initrd.img --cmdline 'console=ttyS0 panic=-1'\n"
 		    "Boots a Linux kernel with an initramfs.\n\n"
 		    "hull vm run --kernel vmlinux --disk root.qcow2,format=qcow2 --cpus 2 --memory 1g\n"
