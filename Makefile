@@ -183,7 +183,7 @@ asan: $(B)/.test-deps  ## the unit and end-to-end tests under AddressSanitizer a
 
 # The unit tests in which threads run: their own, or those of what they test.
 THREADED := engine/engine fs/share net/user store/ahead store/archive store/faults store/layer store/layer_read store/store store/unpack \
-	    store/untar virtio/vfs virtio/vsock vm/hotplug vm/machine vm/snapshot
+	    store/untar virtio/vfs virtio/vsock vm/debugger vm/hotplug vm/machine vm/snapshot
 
 tsan: $(B)/.test-deps  ## the unit tests that start threads, under ThreadSanitizer
 	$(Q)$(MAKE) --no-print-directory B=$(B)/tsan LINK=-pie CFLAGS='-O1 -g' \

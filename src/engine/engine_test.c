@@ -685,6 +685,7 @@ static void test_a_debugger_stops_a_processor_at_an_address_and_steps_it(void **
 		.n = 2, .point = { { .addr = STORE, .len = 1 }, { .addr = LAST_JUMP, .len = 1 } }
 	};
 	const struct x86_debug none = { 0 }, one_step = { .step = 1 };
+	struct x86_debug step_on = at_store;
 	struct engine_exit x;
 	struct world w;
 
@@ -694,7 +695,8 @@ static void test_a_debugger_stops_a_processor_at_an_address_and_steps_it(void **
 	debug(&w, &at_store);
 	stops_at(&w, STORE, 2);
 	stops_at(&w, STORE, 2); /* as long as it is there */
-	debug(&w, &one_step);
+	step_on.step = 1;
+	debug(&w, &step_on);
 	stops_at(&w, BEHIND_STORE, 2);
 	debug(&w, &at_store);
 	run_to_port(&w, &x, 0x10);

@@ -160,6 +160,13 @@ ended() { wait_for test -s status && [ "$(cat status)" = "$1" ] || { cat out sta
 		[ "$(state "at$engine" Status)" = paused ]
 		"$HULL" vm resume "at$engine"
 		[ "$(count "at$engine")" -gt 0 ]
+		# code that he changes is changed, also where it has run a thousand times
+		gdb_do "$GUEST/count" 'set var *(unsigned char *)&tick = 0xc3' 'detach'
+		a=$(count "at$engine")
+		sleep 0.2
+		b=$(count "at$engine")
+		echo "$a, $b"
+		[ "$a" = "$b" ]
 		"$HULL" vm rm -f "at$engine"
 		rm -f gdb
 	done

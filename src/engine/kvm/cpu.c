@@ -137,8 +137,9 @@ static uint64_t dr7_of(const struct x86_debug *d)
 	uint64_t dr7 = 0x400;
 
 	for (unsigned i = 0; i < d->n; i++)
-		dr7 |= 2ULL << 2 * i | (uint64_t)(how[d->point[i].kind] | size[d->point[i].len] << 2)
-					       << (16 + 4 * i);
+		if (!d->step || d->point[i].kind != X86_POINT_RUN)
+			dr7 |= 2ULL << 2 * i | (uint64_t)(how[d->point[i].kind] | size[d->point[i].len] << 2)
+						       << (16 + 4 * i);
 	return dr7;
 }
 
