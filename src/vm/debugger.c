@@ -16,11 +16,12 @@
  * The client counts as the machine's owner, for he may do with the guest whatever he likes, but not with hull: a packet is parsed
  * at one door (fmt/gdb.c), gets one answer, and the next is not read before that is sent.
  *
- * syscalls(debug): accept4 recvfrom sendto
+ * syscalls(debug): accept4 recvfrom sendto poll
  *
  * Spec: Debugging with GDB, appendix E
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@
 #include "base/err.h"
 #include "base/guard.h"
 #include "base/str.h"
+#include "engine/debug.h"
 #include "fmt/gdb.h"
 #include "sys/call.h"
 #include "sys/sock.h"
@@ -52,7 +54,8 @@ struct point {
 struct machine_debugger {
 	struct machine *m;
 	struct loop_source listener, client;
-	int fd; /* owned: the client's; -1: none */
+	int fd;                   /* owned: the client's; -1: none */
+	struct engine_debugs can; /* what the engine hears here */
 	bool running, no_acks, tells_soft, tells_hard;
 	unsigned cpu;  /* that reads and writes mean */
 	int resumes;   /* the thread that the old commands to go on mean */
@@ -402,6 +405,15 @@ static int point_clear(struct machine_debugger *d)
 	return 0;
 }
 
+/* do_point() - of what the engine cannot watch here the stub says that it does not know it: gdb steps and compares then. */
+static void do_point(struct machine_debugger *d, int (*change)(struct machine_debugger *d))
+{
+	if (d->cmd.point >= GDB_POINT_WRITE && !d->can.data)
+		say(d, "%s", "");
+	else
+		say_result(d, change(d));
+}
+
 static bool is_meant(const struct machine_debugger *d, const struct gdb_action *a, unsigned cpu)
 {
 	if (a->thread != GDB_THREAD_ANY)
@@ -409,6 +421,18 @@ static bool is_meant(const struct machine_debugger *d, const struct gdb_action *
 	if (d->resumes > 0)
 		return d->resumes == (int)cpu + 1;
 	return !a->step || cpu == d->cpu;
+}
+
+/* steps_check() - no step where it would be an exception that the guest gets */
+static int steps_check(struct machine_debugger *d)
+{
+	for (unsigned cpu = 0; cpu < d->m->n_cpus && !d->can.user; cpu++) {
+		const struct x86_state *s = d->step >> cpu & 1 ? state_of(d, cpu) : NULL;
+
+		if (s && (s->seg[X86_SS].attr >> 5 & 3) == 3)
+			return -EOPNOTSUPP;
+	}
+	return 0;
 }
 
 /* do_resume() - for each processor the first action that means it. The answer is why it stops again. */
@@ -428,7 +452,9 @@ static void do_resume(struct machine_debugger *d)
 			d->step |= (uint32_t)a->step << cpu;
 			break;
 		}
-	r = cpus ? go_on(d, cpus) : -EINVAL;
+	r = cpus ? steps_check(d) : -EINVAL;
+	if (r == 0)
+		r = go_on(d, cpus);
 	if (r < 0)
 		say_result(d, r);
 }
@@ -514,8 +540,8 @@ static void obey(struct machine_debugger *d)
 	case GDB_THREADS: do_threads(d); break;
 	case GDB_THREADS_MORE: say(d, "l"); break;
 	case GDB_THREAD_TEXT: do_thread_text(d); break;
-	case GDB_POINT_SET: say_result(d, point_set(d)); break;
-	case GDB_POINT_CLEAR: say_result(d, point_clear(d)); break;
+	case GDB_POINT_SET: do_point(d, point_set); break;
+	case GDB_POINT_CLEAR: do_point(d, point_clear); break;
 	case GDB_DETACH: do_detach(d); break;
 	case GDB_KILL:
 		say(d, "OK");
@@ -634,12 +660,23 @@ static void client_begin(struct machine_debugger *d, int fd)
 	machine__hold(d->m);
 }
 
+/* is_gone() - the client has, but for what he said last */
+static bool is_gone(const struct machine_debugger *d)
+{
+	struct pollfd p = { .fd = d->fd };
+
+	return SYS3(SYS_poll, &p, 1, 0) == 1 && p.revents & (POLLHUP | POLLERR);
+}
+
 static void on_listener(void *arg, uint32_t events)
 {
 	struct machine_debugger *d = arg;
 	auto_close int fd = sock_accept(d->m->config.gdb.fd);
 
 	(void)events;
+	if (d->fd >= 0 && is_gone(d))
+		while (d->fd >= 0)
+			on_client(d, 0);
 	if (fd < 0 || d->fd >= 0 || machine_state(d->m) == MACHINE_STOPPED) /* one is enough */
 		return;
 	if (loop_add(d->m->loop, &d->client, fd, EPOLLIN) < 0)
@@ -666,6 +703,9 @@ int machine__debugger_new(struct machine *m, struct err *e)
 	m->debugger = d;
 	d->m = m;
 	d->fd = -1;
+	r = engine_debug_try(m->vm->ops, &d->can, e);
+	if (r < 0)
+		return err_wrap(e, r, "gdb");
 	d->running = true;
 	d->client = (struct loop_source){ .fd = -1, .ready = on_client, .arg = d };
 	d->listener = (struct loop_source){ .fd = -1, .ready = on_listener, .arg = d };

@@ -215,6 +215,28 @@ static void test_the_end_is_told_to_who_waits_for_it(void **state)
 	world_close(&w);
 }
 
+static void test_the_next_may_come_when_the_last_one_has_just_gone(void **state)
+{
+	struct world w;
+
+	(void)state;
+	open_debugged(&w, true);
+	assert_return_code(machine_start(w.m, &w.e), 0);
+	for (int i = 0; i < 20; i++) {
+		come(&w);
+		say("g");
+		say("m0,1000");
+		go();
+		come(&w);
+		asks(&w, "qC", "QC1");
+		go();
+	}
+	come(&w);
+	go();
+	assert_true(counts(&w));
+	world_close(&w);
+}
+
 static void test_processors_stop_together_and_step_alone(void **state)
 {
 	struct world w;
@@ -276,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_a_guest_waits_and_stops_where_it_is_told_to),
 		cmocka_unit_test(test_what_is_held_and_what_is_paused_are_two_things),
 		cmocka_unit_test(test_the_end_is_told_to_who_waits_for_it),
+		cmocka_unit_test(test_the_next_may_come_when_the_last_one_has_just_gone),
 		cmocka_unit_test(test_processors_stop_together_and_step_alone),
 		cmocka_unit_test(test_a_debugger_may_come_and_go_and_the_machine_be_freed_at_any_time),
 	};

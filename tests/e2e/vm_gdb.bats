@@ -92,7 +92,22 @@ ended() { wait_for test -s status && [ "$(cat status)" = "$1" ] || { cat out sta
 
 @test "gdb: a store to memory that is watched stops the machine" {
 	need gdb
-	engines | grep -qx bt || skip "no bt engine here, and a software KVM does not stop at data"
+	local engine
+	for engine in $(engines); do
+		echo "on $engine"
+		debugged "$GUEST/count" --engine "$engine"
+		gdb_do "$GUEST/count" 'break tick' 'c' 'delete' 'watch *(long *)&ticks' 'c' 'set can-use-hw-watchpoints 0' 'delete' \
+			'watch *(long *)&ticks' 'c' 'bt' 'kill'
+		if grep -q 'Could not insert hardware watchpoint' said; then # gdb can step and compare
+			[ "$engine" = kvm ]
+			says '^Watchpoint 3: '
+		fi
+		says '^Old value = 0$'
+		says '^New value = 1$'
+		says '^#0 .* in tick '
+		ended 137
+	done
+	engines | grep -qx bt || skip "no bt engine here"
 	debugged "$GUEST/count" --engine bt
 	gdb_do "$GUEST/count" 'watch *(long *)&ticks' 'c' 'c' 'p (long)ticks' 'bt' 'delete' 'rwatch *(long *)&ticks' 'c' 'kill'
 	says 'Hardware watchpoint 1'
@@ -102,6 +117,53 @@ ended() { wait_for test -s status && [ "$(cat status)" = "$1" ] || { cat out sta
 	says 'Hardware read watchpoint 2'
 	says '^Value = 2$'
 	ended 137
+}
+
+@test "gdb: ring 3 stops and steps, or a step there is refused" {
+	need gdb
+	local engine
+	if engines | grep -qx bt; then
+		debugged "$GUEST/smp" --engine bt --cpus 2 --cmdline cpus=2
+		gdb_do "$GUEST/smp" 'break work' 'c' 'p $cs & 3' 'stepi' 'p $cs & 3' 'p $rip > (long)&work' 'delete' 'c'
+		says '^\$1 = 3$'
+		says '^\$2 = 3$'
+		says '^\$3 = 1$'
+		says 'exited normally'
+		ended 0
+	fi
+	for engine in $(engines); do
+		echo "on $engine"
+		debugged "$GUEST/count" --engine "$engine" --cmdline spin
+		run python3 - gdb <<-'EOF'
+			import socket, sys, time
+			def say(text):
+			    s.sendall(b"$" + text + b"#%02x" % (sum(text) % 256))
+			def hear(word):
+			    got = b""
+			    while word not in got:
+			        got += s.recv(100) or sys.exit("gone: %r" % got)
+			    return got
+			s = socket.socket(socket.AF_UNIX)
+			s.settimeout(10)
+			s.connect(sys.argv[1])
+			say(b"vCont;c")
+			time.sleep(0.5)  # it spins in ring 3 from then on
+			for i in range(3):
+			    s.sendall(b"\x03")
+			    hear(b"T02")
+			    say(b"vCont;s:1")
+			    got = hear(b"#")
+			    print("steps" if b"T05" in got else "refused" if b"E5f" in got else got)
+			    say(b"vCont;c")
+			s.sendall(b"\x03")
+			hear(b"T02")
+			say(b"vKill;1")
+			hear(b"OK")
+		EOF
+		echo "$output"
+		[ "$(sort -u <<<"$output")" = steps ] || { [ "$engine" = kvm ] && [ "$(sort -u <<<"$output")" = refused ]; }
+		ended 137
+	done
 }
 
 @test "gdb: each processor is a thread, with its own registers, and steps alone" {
