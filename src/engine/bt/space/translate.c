@@ -788,7 +788,7 @@ const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block
 {
 	uint32_t off = (const uint8_t *)pc < b->entry ? 0 : (uint32_t)((const uint8_t *)pc - b->entry);
 	const struct bt_record *r = b->record;
-	unsigned first;
+	bool first;
 
 	if (b->look &&
 	    (const uint8_t *)pc >= b->look) { /* up to the first load the registers are as they were */
@@ -810,8 +810,8 @@ const struct bt_record *bt_recover(const struct bt_cpu *c, const struct bt_block
 		reg[X86_RSI] += c->unshift_of[c->scratch[BT_SELECT_RSI]];
 	if (r->shifted & 2)
 		reg[X86_RDI] += c->unshift_of[c->scratch[BT_SELECT_RDI]];
-	first = off == r->undo ? r->n_first : 0;
-	for (unsigned n = first; n < (off == r->undo ? r->n_saved : r->n_first); n++)
+	first = r->undo_first && off == r->undo_first; /* which a jump has for both */
+	for (unsigned n = first ? 0 : r->n_first; n < (first ? r->n_first : r->n_saved); n++)
 		reg[r->saved[n].reg] = c->scratch[r->saved[n].scratch];
 	return r;
 }

@@ -763,6 +763,43 @@ static void test_interrupts_turned_on_are_a_way_out_when_something_waits(void **
 	assert_int_equal(cpu->rip, CODE);
 }
 
+/* A call by way of a linker's table: its load goes through a register that may hold an argument. */
+static void test_registers_are_whole_where_the_load_of_a_branch_faults(void **state)
+{
+	static const struct {
+		uint8_t len, code[8];
+	} cases[] = {
+		{ 6,
+		  { 0xff, 0x25, 0, 0, 0,
+		    0x7f } }, /* JMP [rip + 0x7f000000]: nothing is there, and it has more than 31 bits */
+		{ 6, { 0xff, 0x15, 0, 0, 0, 0x7f } }, /* CALL */
+		{ 2, { 0xff, 0x23 } },                /* JMP [rbx] */
+		{ 2, { 0xff, 0x13 } },                /* CALL [rbx] */
+	};
+	uint64_t was[X86_GPR_COUNT];
+
+	(void)state;
+	NEED_PLACES();
+	take_signals();
+	for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++)
+		for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+			struct bt_block *b;
+
+			bt_code_kill(cpu, CODE, 4096);
+			memcpy(memory, cases[k].code, cases[k].len);
+			for (unsigned n = 0; n < X86_GPR_COUNT; n++)
+				cpu->gpr[n] = was[n] = 0x0123456789abcdef * (n + 1);
+			cpu->gpr[X86_RSP] = was[X86_RSP] = STACK + 0x100;
+			cpu->gpr[X86_RBX] = was[X86_RBX] = CODE + 0x20000000;
+			faulted = false;
+			go(CODE, mode, &b);
+			assert_int_equal(faulted, mode != BT_KERNEL_AC); /* else the interpreter's */
+			if (faulted)
+				assert_int_equal(cpu->rip, CODE);
+			assert_memory_equal(cpu->gpr, was, sizeof(was));
+		}
+}
+
 static void test_PAUSE_is_there_for_who_counts_on_its_time(void **state)
 {
 	static const uint8_t code[] = { 0xf3, 0x90, 0xf4 }; /* PAUSE HLT */
@@ -772,7 +809,7 @@ static void test_PAUSE_is_there_for_who_counts_on_its_time(void **state)
 	NEED_PLACES();
 	bt_code_kill(cpu, CODE, 4096);
 	memcpy(memory, code, sizeof(code));
-	for (enum bt_mode mode = BT_USER; mode < BT_MODE_COUNT; mode++) {
+	for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++) {
 		b = bt_block_get(cpu, CODE, mode);
 		assert_non_null(b);
 		assert_memory_equal(b->entry + b->record[0].host, code, 2);
@@ -806,6 +843,7 @@ int main(void)
 		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
 		cmocka_unit_test(test_the_stack_pointer_as_a_number_has_no_shift),
 		cmocka_unit_test(test_interrupts_turned_on_are_a_way_out_when_something_waits),
+		cmocka_unit_test(test_registers_are_whole_where_the_load_of_a_branch_faults),
 		cmocka_unit_test(test_PAUSE_is_there_for_who_counts_on_its_time),
 		cmocka_unit_test(test_user_code_does_what_the_interpreter_does),
 		cmocka_unit_test(test_kernel_code_does_the_same_a_shift_away),
