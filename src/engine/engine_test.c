@@ -24,6 +24,13 @@
 
 enum { XSAVE_XMM0_AT = 160, XSAVE_BV_AT = 512 }; /* Spec: SDM volume 1, 13.4.1 */
 enum { MEM_BYTES = 1 << 20, CODE_AT = 0x1000, READONLY_AT = 0x80000 };
+enum {
+	MORE_AT = 2 << 20,
+	MORE_BYTES = 2 << 20,
+	MORE_SLOT = 2,
+	PAGE = 4096,
+	MORE_WORDS = MORE_BYTES / PAGE / 64
+};
 
 static const char *under_test; /* an engine's name */
 
@@ -210,11 +217,6 @@ static void test_the_dirty_log_names_the_pages_written_since_it_was_asked(void *
 
 	(void)state;
 	world_open(&w);
-	if (engine_dirty_get(w.vm, 0, bits, 2) == -EOPNOTSUPP) {
-		world_close(&w);
-		print_message("this engine has no dirty log\n");
-		skip();
-	}
 	start_at(&w, code, sizeof(code));
 	run(&w, &x, ENGINE_EXIT_IO);
 	assert_return_code(engine_dirty_get(w.vm, 0, bits, 2), 0);
@@ -226,6 +228,170 @@ static void test_the_dirty_log_names_the_pages_written_since_it_was_asked(void *
 	assert_int_equal(engine_dirty_get(w.vm, 0, bits, 1), -EINVAL);
 	assert_int_equal(engine_dirty_get(w.vm, 7, bits, 2), -ENOENT);
 	world_close(&w);
+}
+
+/* more_open() - 2 MiB with a log, in the guest's tables a large page of its own. */
+static uint8_t *more_open(struct world *w)
+{
+	auto_close int fd = memfd_create("more", MFD_CLOEXEC);
+	struct engine_mem m = {
+		.slot = MORE_SLOT, .gpa = MORE_AT, .size = MORE_BYTES, .shared = true, .log_dirty = true
+	};
+
+	assert_true(fd >= 0 && ftruncate(fd, MORE_BYTES) == 0);
+	m.fd = fd;
+	m.host = mmap(NULL, MORE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(m.host != MAP_FAILED);
+	assert_return_code(engine_mem_set(w->vm, &m, &w->e), 0);
+	return m.host;
+}
+
+/* start_long() - 64-bit mode, all addresses their own */
+static void start_long(struct world *w, struct engine_cpu *cpu, unsigned ring, uint64_t rip, uint64_t rax)
+{
+	static const uint64_t table[][2] = {
+		{ 0x2000, 0x3007 }, { 0x3000, 0x4007 }, { 0x4000, 0x87 }, { 0x4008, MORE_AT | 0x87 }
+	};
+	struct x86_state s = {
+		.rip = rip, .rflags = 0x3002, .cr0 = 0x80010031, .cr3 = 0x2000, .cr4 = 0x20, .efer = 0x500
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		memcpy(w->mem + table[i][0], &table[i][1], 8);
+	for (int i = 0; i < X86_SEG_COUNT; i++)
+		s.seg[i] = (struct x86_segment){ .limit = 0xffffffff,
+						 .selector = (uint16_t)(16 | ring),
+						 .attr = (uint16_t)(0xc093 | ring << 5) };
+	s.seg[X86_CS].selector = (uint16_t)(8 | ring);
+	s.seg[X86_CS].attr = (uint16_t)(0xa09b | ring << 5);
+	s.seg[X86_LDTR] = (struct x86_segment){ .attr = 0x82 };
+	s.seg[X86_TR] = (struct x86_segment){ .limit = 0x67, .attr = 0x8b };
+	s.gpr[X86_RAX] = rax;
+	assert_return_code(engine_cpu_set(cpu, &s, &w->e), 0);
+}
+
+/* access_at() - the guest of the next test reads at @read, writes at @write, and has come back for more */
+static void access_at(struct world *w, struct engine_exit *x, uint32_t read, uint32_t write)
+{
+	assert_int_equal(x->addr, 0x10);
+	memcpy(x->data, &read, 4);
+	run(w, x, ENGINE_EXIT_IO);
+	assert_int_equal(x->addr, 0x11);
+	memcpy(x->data, &write, 4);
+	run(w, x, ENGINE_EXIT_IO);
+}
+
+static void test_each_page_is_in_the_log_once_for_each_time_it_is_taken(void **state)
+{
+	/* again: in eax,0x10; mov rbx,[rax]; in eax,0x11; mov [rax],rax; jmp again */
+	static const uint8_t code[] = {
+		0xe5, 0x10, 0x48, 0x8b, 0x18, 0xe5, 0x11, 0x48, 0x89, 0x00, 0xeb, 0xf4
+	};
+	uint64_t bits[MORE_WORDS];
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	for (unsigned ring = 0; ring <= 3; ring += 3) {
+		uint8_t *more;
+
+		world_open_with(&w, &(struct engine_config){ .n_cpus = 1, .no_irqchip = true });
+		more = more_open(&w);
+		memcpy(w.mem + CODE_AT, code, sizeof(code));
+		start_long(&w, w.cpu, ring, CODE_AT, 0);
+		run(&w, &x, ENGINE_EXIT_IO);
+		for (unsigned round = 0; round < 3; round++) {
+			memset(bits, 0, sizeof(bits));
+			access_at(&w, &x, MORE_AT + 130 * PAGE, MORE_AT + 130 * PAGE + 8);
+			access_at(&w, &x, MORE_AT + 130 * PAGE, MORE_AT + 131 * PAGE + round);
+			access_at(&w, &x, MORE_AT + 131 * PAGE, MORE_AT + 130 * PAGE + 24);
+			access_at(&w, &x, MORE_AT + 130 * PAGE, MORE_AT + 511 * PAGE - 4);
+			assert_return_code(engine_dirty_get(w.vm, MORE_SLOT, bits, MORE_WORDS), 0);
+			for (unsigned i = 0; i < MORE_WORDS; i++)
+				if (bits[i] != (i == 2 ? 3 << 2 : i == 7 ? 3ULL << 62 : 0))
+					fail_msg("ring %u, round %u, word %u: 0x%llx", ring, round, i,
+						 (unsigned long long)bits[i]);
+		}
+		memset(bits, 0, sizeof(bits));
+		assert_return_code(engine_dirty_get(w.vm, MORE_SLOT, bits, MORE_WORDS), 0);
+		assert_int_equal(bits[2] | bits[7], 0);
+		world_close(&w);
+		munmap(more, MORE_BYTES);
+	}
+}
+
+struct writer {
+	struct engine_cpu *cpu;
+	pthread_t thread;
+};
+
+static void *write_until_kicked(void *arg)
+{
+	struct writer *w = arg;
+	struct engine_exit x;
+
+	return engine_cpu_run(w->cpu, &x) < 0 || x.kind != ENGINE_EXIT_KICKED ? "an exit that is no kick" :
+										NULL;
+}
+
+/* copy_written() - what the log has since the last time, into @copy */
+static unsigned copy_written(struct world *w, const uint8_t *from, uint8_t *copy)
+{
+	uint64_t bits[MORE_WORDS] = { 0 };
+	unsigned n = 0;
+
+	assert_return_code(engine_dirty_get(w->vm, MORE_SLOT, bits, MORE_WORDS), 0);
+	for (size_t page = 0; page < MORE_BYTES / PAGE; page++)
+		if (bits[page / 64] >> page % 64 & 1) {
+			memcpy(copy + page * PAGE, from + page * PAGE, PAGE);
+			n++;
+		}
+	return n;
+}
+
+static void test_a_copy_of_what_the_log_has_is_the_memory_though_the_guest_runs(void **state)
+{
+	/* again: lea rax,[rax*8+rax+0x1234567]; mov rbx,rax; shr rbx,24; and ebx,0x1ffff8; mov [rbx+MORE_AT],rax;
+	 * mov ecx,200; 1: dec ecx; jnz 1b; jmp again */
+	static const uint8_t code[] = { 0x48, 0x8d, 0x84, 0xc0, 0x67, 0x45, 0x23, 0x01, 0x48, 0x89,
+					0xc3, 0x48, 0xc1, 0xeb, 0x18, 0x81, 0xe3, 0xf8, 0xff, 0x1f,
+					0x00, 0x48, 0x89, 0x83, 0x00, 0x00, 0x20, 0x00, 0xb9, 0xc8,
+					0x00, 0x00, 0x00, 0xff, 0xc9, 0x75, 0xfc, 0xeb, 0xd9 };
+	enum { CPUS = 2, TAKES = 30 };
+	struct writer writer[CPUS];
+	uint8_t *more, *copy = calloc(1, MORE_BYTES);
+	unsigned pages = 0;
+	struct world w;
+
+	(void)state;
+	assert_non_null(copy);
+	world_open_with(&w, &(struct engine_config){ .n_cpus = CPUS, .no_irqchip = true });
+	more = more_open(&w);
+	memcpy(w.mem + CODE_AT, code, sizeof(code));
+	writer[0].cpu = w.cpu;
+	assert_return_code(engine_cpu_new(w.vm, 1, &writer[1].cpu, &w.e), 0);
+	for (unsigned i = 0; i < CPUS; i++) { /* a kernel's and a user's */
+		start_long(&w, writer[i].cpu, i * 3, CODE_AT, i);
+		assert_int_equal(pthread_create(&writer[i].thread, NULL, write_until_kicked, &writer[i]), 0);
+	}
+	for (unsigned i = 0; i < TAKES; i++) {
+		usleep(2000);
+		pages += copy_written(&w, more, copy);
+	}
+	for (unsigned i = 0; i < CPUS; i++) {
+		void *why = "it did not end";
+
+		engine_cpu_kick(writer[i].cpu);
+		assert_int_equal(pthread_join(writer[i].thread, &why), 0);
+		assert_null(why);
+	}
+	pages += copy_written(&w, more, copy);
+	assert_true(pages > 100);
+	assert_memory_equal(copy, more, MORE_BYTES);
+	engine_cpu_free(writer[1].cpu);
+	world_close(&w);
+	munmap(more, MORE_BYTES);
+	free(copy);
 }
 
 static void test_a_triple_fault_is_a_shutdown(void **state)
@@ -862,6 +1028,8 @@ int main(void)
 		cmocka_unit_test(test_an_access_to_no_memory_is_an_mmio_exit),
 		cmocka_unit_test(test_a_write_to_a_read_only_slot_is_an_mmio_exit_and_leaves_it),
 		cmocka_unit_test(test_the_dirty_log_names_the_pages_written_since_it_was_asked),
+		cmocka_unit_test(test_each_page_is_in_the_log_once_for_each_time_it_is_taken),
+		cmocka_unit_test(test_a_copy_of_what_the_log_has_is_the_memory_though_the_guest_runs),
 		cmocka_unit_test(test_a_triple_fault_is_a_shutdown),
 		cmocka_unit_test(test_a_kick_before_the_run_ends_it_at_once_and_only_once),
 		cmocka_unit_test(test_no_kick_of_a_running_processor_is_lost),

@@ -275,10 +275,6 @@ static int dirty_take(struct machine *m, unsigned i, uint64_t **ret_bits, struct
 	if (!bits)
 		return err_sys(e, ENOMEM, "dirty pages");
 	r = machine__memory_dirty(m, i, bits, words);
-	if (r == -EOPNOTSUPP)
-		return err_set(e, EOPNOTSUPP,
-			       "engine '%s' does not note which memory is written: full snapshots only",
-			       m->vm->ops->name);
 	if (r < 0)
 		return err_sys(e, -r, "dirty pages");
 	gmem_dirty_take(&m->mem, i, bits);
@@ -299,9 +295,7 @@ int snapshot__mem_save(struct machine *m, enum machine_snapshot kind, int fd, st
 		w.r = &m->mem.region[i];
 		if (!w.r->ram)
 			continue;
-		if (m->config.track_dirty &&
-		    (kind == MACHINE_SNAPSHOT_DIFF ||
-		     m->vm->ops->dirty_get)) /* a full one is also what the next difference is to */
+		if (m->config.track_dirty) /* a full one is also what the next difference is to */
 			r = dirty_take(m, i, &bits, e);
 		if (r == 0) {
 			r = kind == MACHINE_SNAPSHOT_DIFF && bits ? write_dirty(&w, bits) : write_all(&w);

@@ -55,6 +55,39 @@ gone() { ! ps -o stat= -s "$1" | grep -qv '^Z'; }
 	done
 }
 
+@test "what differences are merged from works on to the same end, on two processors" {
+	need_kernel
+	local want name
+	cat >work.script <<-'END'
+		work() { for i in $(seq 120); do seq $((i * 7)) 3000 | awk '{print $1 * 3 % 7919, $1}' | sort | tee "/data/$1$((i % 9))" | sha256sum >"/data/$1sum$i"; echo "$1 round $i"; done; }
+		work a & work b; wait
+		echo end "$(cat /data/* | sha256sum)"
+		poweroff -f
+	END
+	mkdir data
+	want=$(on_host "$(sed "s|/data|$PWD/data|g; /^poweroff/d" work.script)" | tail -1)
+	[[ $want == "end "* ]]
+	"$BATS_TEST_DIRNAME/../linux/mkinitrd" work.cpio --script work.script
+	cat "$LINUX" work.cpio >work.initrd
+	"$HULL" vm create --name work --engine bt --track-dirty --cpus 2 --memory 192m --kernel "$KERNEL/vmlinuz" --initrd work.initrd \
+		--cmdline "console=ttyS0 reboot=k panic=-1 loglevel=0" >/dev/null
+	"$HULL" vm start work
+	wait_for eval '"$HULL" vm logs work | grep -q "round 3"'
+	"$HULL" vm snapshot work --to snap >/dev/null
+	for _ in 1 2 3; do
+		sleep 0.1
+		"$HULL" vm snapshot work --to snap --diff >/dev/null
+	done
+	"$HULL" vm restore snap --name again >/dev/null
+	for name in work again; do
+		"$HULL" vm wait "$name" >/dev/null
+		"$HULL" vm logs "$name" | tr -d '\r' | grep '^end ' >"$name.end"
+		diff <(echo "$want") "$name.end"
+	done
+	# it did go on from the middle
+	[ "$("$HULL" vm logs again | grep -c "a round")" -lt 119 ]
+}
+
 @test "a 32-bit program computes as on the host" {
 	need_kernel
 	local want

@@ -30,6 +30,7 @@ setup() {
 teardown() {
 	local pid
 	for pid in ${PIDS-}; do kill -KILL "$pid" 2>/dev/null || true; done
+	for pid in $("$HULL" vm ps -aq); do "$HULL" vm rm -f "$pid" >/dev/null; done
 	stays_none "$BATS_TEST_TMPDIR"
 }
 

@@ -33,7 +33,6 @@ load vm_named
 }
 
 @test "a difference is merged with the snapshot before it, and refused where it does not fit" {
-	[ "${HULL_ENGINE-}" != bt ] || skip "bt has no dirty log"
 	create dd count --track-dirty
 	create nn count
 	"$HULL" vm start dd nn

@@ -28,8 +28,9 @@ struct bt_machine {
 	bool no_irqchip;
 	int exchange_fd;     /* owned: BT_CPUS_MAX exchanges */
 	uint8_t *exchanges;  /* owned mapping */
-	int code_fd;         /* owned: where each processor's translated code is from */
-	const uint8_t *code; /* owned mapping, of n_cpus * BT_CODE_BYTES */
+	int code_fd;         /* owned: where each processor's translated code is from, and the dirty log */
+	const uint8_t *code; /* owned mapping, of n_cpus * BT_CODE_BYTES, and behind them: */
+	uint64_t *written;   /* the dirty log */
 	unsigned n_cpus;
 	pthread_mutex_t lock; /* of all below; never held while a space is waited for */
 	struct ioapic ioapic;
@@ -58,6 +59,7 @@ struct bt_vcpu {
 	pthread_cond_t changed;
 	bool inside;         /* it runs the guest */
 	uint64_t slots_todo; /* that the space has not been told of, by number */
+	bool log_todo;       /* nor that the dirty log has been taken */
 	uint32_t kicked;     /* atomic */
 	bool answer;         /* @data is the answer to the last exit */
 	uint8_t data[8];
@@ -107,6 +109,7 @@ int bt__cpu_cpuid(struct engine_cpu *cpu, const struct x86_cpuid *table, unsigne
 void bt__cpu_stats(struct engine_cpu *cpu, uint64_t by_kind[ENGINE_EXIT_COUNT]);
 unsigned bt__cpu_counters(struct engine_cpu *cpu, struct engine_counter *ret, unsigned max);
 int bt__slot_changed(struct bt_vcpu *c, unsigned slot); /* waits until the space knows */
+void bt__log_taken(struct bt_vcpu *c); /* it knows before it runs the guest again; waits where it does */
 
 /* host.c */
 int bt__cpuid_host(struct engine_vm *vm, struct x86_cpuid *table, unsigned *n, struct err *e);

@@ -8,7 +8,7 @@
  *
  * Memory slots may be changed by any thread at any time. Each space has to be told while it does not run the guest: whoever
  * changes a slot does so himself where the processor is outside its guest, and else gets it out with a kick that the caller of
- * bt__cpu_run() never sees.
+ * bt__cpu_run() never sees. Whoever takes the dirty log gets it out in the same way; a processor that is outside is told when it goes back.
  *
  * Lock order: a processor's lock, then the machine's.
  */
@@ -40,17 +40,21 @@ static int slot_tell(struct bt_vcpu *c, unsigned n)
 	pthread_mutex_unlock(&vm->lock);
 	if (sent < 0)
 		return (int)sent;
-	c->x->slot = (struct bt_slot_set){
-		.slot = n, .readonly = m.readonly, .gpa = m.gpa, .size = m.size, .offset = m.fd_offset
-	};
+	c->x->slot = (struct bt_slot_set){ .slot = n,
+					   .readonly = m.readonly,
+					   .log = m.log_dirty,
+					   .gpa = m.gpa,
+					   .size = m.size,
+					   .offset = m.fd_offset };
 	return bt__command(c, BT_SLOT);
 }
 
-/* slots_tell() - all that the space has not been told of; c->lock is held. */
-static int slots_tell(struct bt_vcpu *c)
+/* tell() - all that the space has not been told of; c->lock is held. */
+static int tell(struct bt_vcpu *c)
 {
-	int r = 0;
+	int r = c->log_todo ? bt__command(c, BT_PROTECT) : 0;
 
+	c->log_todo = false;
 	while (c->slots_todo && r >= 0) {
 		unsigned n = (unsigned)__builtin_ctzll(c->slots_todo);
 
@@ -61,21 +65,35 @@ static int slots_tell(struct bt_vcpu *c)
 	return r;
 }
 
+/* come_out() - until the processor is outside its guest, or has been; c->lock is held. */
+static void come_out(struct bt_vcpu *c)
+{
+	__atomic_store_n(&c->x->kick, 1, __ATOMIC_SEQ_CST);
+	bt__notify(c);
+	pthread_cond_wait(&c->changed, &c->lock);
+}
+
 int bt__slot_changed(struct bt_vcpu *c, unsigned slot)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&c->lock);
 	c->slots_todo |= 1ULL << slot;
-	while (c->inside && c->slots_todo >> slot & 1) {
-		__atomic_store_n(&c->x->kick, 1, __ATOMIC_SEQ_CST);
-		bt__notify(c);
-		pthread_cond_wait(&c->changed, &c->lock);
-	}
+	while (c->inside && c->slots_todo >> slot & 1)
+		come_out(c);
 	if (c->slots_todo >> slot & 1)
-		r = slots_tell(c);
+		r = tell(c);
 	pthread_mutex_unlock(&c->lock);
 	return r;
+}
+
+void bt__log_taken(struct bt_vcpu *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->log_todo = true;
+	while (c->inside && c->log_todo)
+		come_out(c);
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* --- making --------------------------------------------------------------------------------------------------------- */
@@ -101,7 +119,7 @@ int bt__cpu_new(struct engine_vm *v, unsigned index, struct engine_cpu **ret_cpu
 				c->slots_todo |= 1ULL << i;
 		vm->cpu[index] = c;
 		pthread_mutex_unlock(&vm->lock);
-		r = slots_tell(c);
+		r = tell(c);
 		if (r < 0)
 			err_sys(e, -r, "processor %u: guest memory", index);
 	}
@@ -328,7 +346,7 @@ int bt__cpu_run(struct engine_cpu *cpu, struct engine_exit *x)
 	pthread_mutex_lock(&c->lock);
 	do {
 		stay(c);
-		r = slots_tell(c);
+		r = tell(c);
 		if (r < 0)
 			break;
 		if (c->answer)

@@ -75,19 +75,24 @@ static inline uint32_t bt_notice_put(struct bt_notices *to, enum bt_notice kind,
 	return n;
 }
 
-/* Where translated code is: a bit for each page of BT_CODE_BYTES, of guest memory from 0; the space writes it. */
+/*
+ * Bits for each page of guest memory from 0, which spaces write: where each processor has translated code; and behind them, once, which
+ * pages of slots with a dirty log have been written since it was taken. A bit of the log is set before the page is mapped
+ * writable or written, and whoever takes it has all mappings made read-only again (BT_PROTECT) before he tells of it.
+ */
 #define BT_CODE_BYTES 0x2000000UL
 
 enum bt_turn { BT_TURN_MANAGER, BT_TURN_START /* the space is being made */ };
 enum bt_where { BT_OUTSIDE, BT_IN_GUEST, BT_HALTED };
 
 enum bt_command {
-	BT_RUN,   /* the guest, until something happens; the answer to the last exit is in @data */
-	BT_GET,   /* all of the processor into @state */
-	BT_SET,   /* @state into the processor */
-	BT_CPUID, /* @cpuid is what it shows */
-	BT_DEBUG, /* @debug is where it stops */
-	BT_SLOT,  /* @slot is set; its file came through the socket if it has a size */
+	BT_RUN,     /* the guest, until something happens; the answer to the last exit is in @data */
+	BT_GET,     /* all of the processor into @state */
+	BT_SET,     /* @state into the processor */
+	BT_CPUID,   /* @cpuid is what it shows */
+	BT_DEBUG,   /* @debug is where it stops */
+	BT_SLOT,    /* @slot is set; its file came through the socket if it has a size */
+	BT_PROTECT, /* the dirty log has been taken: what is written from now on is noted again */
 	BT_COMMAND_COUNT
 };
 
@@ -109,7 +114,7 @@ enum bt_exit_kind {
 
 struct bt_slot_set {
 	uint32_t slot;
-	uint32_t readonly;
+	uint32_t readonly, log;
 	uint64_t gpa, size, offset; /* bytes; size 0: taken away */
 };
 
@@ -174,9 +179,9 @@ struct bt_exchange {
  * TSC's frequency in kHz. */
 enum bt_fd {
 	BT_FD_EXCHANGE = 3, /* memfd: BT_CPUS_MAX exchanges, each at a multiple of BT_EXCHANGE_STRIDE */
-	BT_FD_CODE,         /* memfd of BT_CODE_BYTES for each processor, one behind the other */
-	BT_FD_SOCKET,       /* SOCK_SEQPACKET: files of memory slots come through it */
-	BT_FD_KICK,         /* a pipe for each of the processor's processes, end to read */
+	BT_FD_CODE, /* memfd of BT_CODE_BYTES for each processor and for the dirty log, one behind the other */
+	BT_FD_SOCKET, /* SOCK_SEQPACKET: files of memory slots come through it */
+	BT_FD_KICK,   /* a pipe for each of the processor's processes, end to read */
 	BT_FD_COUNT = BT_FD_KICK + BT_SPACES_MAX
 };
 /* What a space process ends with that never got as far as giving the turn. */

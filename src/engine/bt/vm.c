@@ -15,6 +15,11 @@
 
 #define EXCHANGES_BYTES (BT_CPUS_MAX * BT_EXCHANGE_STRIDE)
 
+static size_t code_bytes(const struct bt_machine *vm)
+{
+	return (vm->n_cpus + 1) * BT_CODE_BYTES;
+}
+
 static void vm_free(struct engine_vm *v)
 {
 	struct bt_machine *vm = bt__vm(v);
@@ -27,7 +32,7 @@ static void vm_free(struct engine_vm *v)
 	if (vm->exchanges)
 		munmap(vm->exchanges, EXCHANGES_BYTES);
 	if (vm->code)
-		munmap((void *)(uintptr_t)vm->code, vm->n_cpus * BT_CODE_BYTES);
+		munmap((void *)(uintptr_t)vm->code, code_bytes(vm));
 	fd_close(&vm->code_fd);
 	fd_close(&vm->exchange_fd);
 	pthread_mutex_destroy(&vm->lock);
@@ -35,14 +40,14 @@ static void vm_free(struct engine_vm *v)
 }
 
 /* shared_make() - a file in memory that spaces share with us, and our mapping of it */
-static int shared_make(const char *name, size_t bytes, int prot, int *ret_fd, void **ret_p)
+static int shared_make(const char *name, size_t bytes, int *ret_fd, void **ret_p)
 {
 	*ret_fd = file_memfd(name, MFD_CLOEXEC);
 	if (*ret_fd < 0)
 		return *ret_fd;
 	if (ftruncate(*ret_fd, (off_t)bytes) < 0)
 		return -errno;
-	*ret_p = mmap(NULL, bytes, prot, MAP_SHARED, *ret_fd, 0);
+	*ret_p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, *ret_fd, 0);
 	if (*ret_p != MAP_FAILED)
 		return 0;
 	*ret_p = NULL;
@@ -52,12 +57,14 @@ static int shared_make(const char *name, size_t bytes, int prot, int *ret_fd, vo
 static int exchanges_make(struct bt_machine *vm)
 {
 	void *x = NULL, *code = NULL;
-	int r = shared_make("hull-exchange", EXCHANGES_BYTES, PROT_READ | PROT_WRITE, &vm->exchange_fd, &x);
+	int r = shared_make("hull-exchange", EXCHANGES_BYTES, &vm->exchange_fd, &x);
 
 	vm->exchanges = x;
 	if (r == 0)
-		r = shared_make("hull-code", vm->n_cpus * BT_CODE_BYTES, PROT_READ, &vm->code_fd, &code);
+		r = shared_make("hull-code", code_bytes(vm), &vm->code_fd, &code);
 	vm->code = code;
+	if (r == 0)
+		vm->written = (uint64_t *)((uint8_t *)code + vm->n_cpus * BT_CODE_BYTES);
 	return r;
 }
 
@@ -117,6 +124,49 @@ static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct er
 	return r < 0 ? err_sys(e, -r, "memory slot %u", m->slot) : 0;
 }
 
+/* log_take() - the bits of @m's pages, whatever a space may have written there, go to @bits, whose first is that of its first page. */
+static void log_take(uint64_t *written, const struct engine_mem *m, uint64_t *bits)
+{
+	const uint64_t first = m->gpa / 4096, end = first + m->size / 4096;
+
+	for (uint64_t at = first & ~63ULL; at < end && at / 8 < BT_CODE_BYTES; at += 64) {
+		uint64_t *word = &written[at / 64], own = ~0ULL, taken;
+
+		if (at < first)
+			own <<= first - at;
+		if (end - at < 64)
+			own &= (1ULL << (end - at)) - 1;
+		if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & own))
+			continue;
+		for (taken = __atomic_fetch_and(word, ~own, __ATOMIC_SEQ_CST) & own; taken;
+		     taken &= taken - 1) {
+			uint64_t page = at + (uint64_t)__builtin_ctzll(taken) - first;
+
+			bits[page / 64] |= 1ULL << page % 64;
+		}
+	}
+}
+
+static int vm_dirty_get(struct engine_vm *v, unsigned slot, uint64_t *bits, size_t n_words)
+{
+	struct bt_machine *vm = bt__vm(v);
+	struct engine_mem m = { 0 };
+
+	pthread_mutex_lock(&vm->lock);
+	if (slot < BT_SLOTS_MAX)
+		m = vm->slot[slot];
+	pthread_mutex_unlock(&vm->lock);
+	if (!m.size || !m.log_dirty)
+		return -ENOENT;
+	if ((m.size / 4096 + 63) / 64 > n_words)
+		return -EINVAL;
+	log_take(vm->written, &m, bits);
+	for (unsigned i = 0; i < BT_CPUS_MAX; i++)
+		if (vm->cpu[i])
+			bt__log_taken(vm->cpu[i]);
+	return 0;
+}
+
 static void vm_mem_written(struct engine_vm *v, uint64_t gpa, uint64_t len)
 {
 	struct bt_machine *vm = bt__vm(v);
@@ -171,6 +221,7 @@ const struct engine_ops engine_bt = {
 	.vm_new = vm_new,
 	.vm_free = vm_free,
 	.mem_set = vm_mem_set,
+	.dirty_get = vm_dirty_get,
 	.mem_written = vm_mem_written,
 	.irq_set = bt__irq_set,
 	.msi_send = bt__msi_send,

@@ -112,15 +112,16 @@ enum { /* bits of control registers and EFER */
 
 struct bt_slot { /* of guest memory; size 0: none */
 	uint64_t gpa, size;
-	uint8_t *host; /* where this process has it */
-	bool readonly;
-	int fd; /* of the file it is in, and where in it */
+	uint8_t *host;      /* where this process has it */
+	bool readonly, log; /* log: what is written there is noted in bt_vm.written */
+	int fd;             /* of the file it is in, and where in it */
 	uint64_t offset;
 };
 
 struct bt_vm { /* the same for all processors */
 	struct bt_slot slot[BT_SLOTS_MAX];
 	uint32_t slots_age; /* another whenever one of them has changed */
+	uint64_t *written;  /* a bit for each page, of all processors (mmu.h, bt_log_note()) */
 	uint64_t tsc_khz;
 	unsigned n_cpus;
 };

@@ -16,6 +16,7 @@
  *	0x000074000000  translated code                                              shared by the machine's processors
  *	0x007000000000  descriptions of blocks, views, lists                         shared
  *	0x007050000000  where each processor has translated code, a bit for each page
+ *	0x007090000000  which pages have been written, likewise; only those of slots with a dirty log
  *	0x008000000000  guest memory, linear: guest physical address + this
  *	0x018000000000  the guest's kernel half begins
  *	0x790000000000  the guest's low 4 GiB as its kernel reaches them
@@ -44,6 +45,7 @@
 #define BT_ARENA_BASE  0x007000000000ULL
 #define BT_ARENA_SIZE  0x40000000ULL
 #define BT_CODES_BASE  0x007050000000ULL
+#define BT_LOG_BASE    0x007090000000ULL
 #define BT_RAM_BASE    0x008000000000ULL
 #define BT_RAM_SIZE    0x010000000000ULL /* bytes of guest physical addresses that can hold memory */
 #define BT_KERNEL_VIEW 0x018000000000ULL

@@ -245,9 +245,14 @@ enum bt_map bt_map_page(struct bt_cpu *c, uint64_t host, uint64_t va, const stru
 	if (!claim(p, host, user, page))
 		return BT_MAP_NOT;
 	writable = writable && !s->readonly;
+	/* with a log, pages become writable one by one, and the rest of a chunk stays as it is */
 	if (!user && page->shift >= 21 && ((host ^ page->gpa) & (GRANULE - PAGE)) == 0 &&
-	    map_chunk(c, p, host, page, writable))
+	    !(s->log && write) && map_chunk(c, p, host, page, writable && !s->log))
 		return BT_MAPPED;
+	if (s->log && write)
+		bt_log_note(c->vm, page->gpa);
+	else if (s->log)
+		writable = writable && bt_log_has(c->vm, page->gpa);
 	host &= -PAGE;
 	if (writable && !code && !view_add(p, head_of(p, p->page_views, page->gpa / PAGE), host)) {
 		flush_all(c, p);

@@ -4,7 +4,8 @@
  *
  * Theory of operation. Nothing of the guest's address space is mapped at first. A touch faults; the guest's page tables are walked; if they
  * allow it, the page is mapped from guest memory's file, and the instruction runs again. What the guest flushes is unmapped.
- * Pages are writable here only once they are dirty in the guest's tables, and only while they hold no translated code.
+ * Pages are writable here only once they are dirty in the guest's tables, and only while they hold no translated code; where there is a
+ * dirty log, only those that it has.
  *
  * Every mapping is remembered twice: by place (granules of 2 MiB: whose it is, whether anything in it is not global), so that a
  * flush finds it; and by guest page (views), so that a page that becomes code can be made read-only wherever it is seen.

@@ -49,6 +49,8 @@ static void *room(size_t size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+static uint64_t written[RAM_BYTES / 4096 / 64];
+
 static int set_up(void **state)
 {
 	struct bt_process *p = bt_process();
@@ -62,6 +64,7 @@ static int set_up(void **state)
 	has_places = map_at(BT_TABLE_BASE, BT_TABLES_SIZE) && map_at(BT_ARENA_BASE, BT_ARENA_SIZE);
 	cpu->vm = &vm;
 	vm.slot[0] = (struct bt_slot){ .size = RAM_BYTES, .host = ram, .fd = fd };
+	vm.written = written;
 	p->granule = room(1UL << 26);
 	p->flushable = room(BT_GRANULES_MAX * sizeof(*p->flushable));
 	p->global = room(BT_GRANULES_MAX * sizeof(*p->global));
@@ -82,6 +85,8 @@ static int flush(void **state)
 	(void)state;
 	if (has_places)
 		bt_map_flush(cpu, BT_FLUSH_ALL, 0);
+	vm.slot[0].log = false;
+	memset(written, 0, sizeof(written));
 	return 0;
 }
 
@@ -124,6 +129,13 @@ static enum bt_map map_user(uint64_t va, uint64_t gpa)
 	struct bt_page p = page_of(gpa, 12, false);
 
 	return bt_map_page(cpu, va, va, &p, true);
+}
+
+static enum bt_map map_read(uint64_t host, uint64_t va, uint64_t gpa, unsigned shift)
+{
+	struct bt_page p = page_of(gpa, shift, host != va);
+
+	return bt_map_page(cpu, host, va, &p, false);
 }
 
 static enum bt_map map_kernel(uint64_t va, uint64_t gpa, unsigned shift)
@@ -224,6 +236,44 @@ static void test_what_cannot_be_remembered_is_not_left_writable(void **state)
 		assert_false(can_write(KERNEL_HOST + at));
 }
 
+static void test_a_page_with_a_log_is_read_only_until_it_is_written(void **state)
+{
+	(void)state;
+	NEED_PLACES();
+	vm.slot[0].log = true;
+	assert_int_equal(map_read(USER_VA, USER_VA, 0x3000, 12), BT_MAPPED);
+	assert_true(can_read(USER_VA));
+	assert_false(can_write(USER_VA));
+	assert_int_equal(written[0], 0);
+	assert_int_equal(map_user(USER_VA, 0x3000), BT_MAPPED);
+	assert_true(can_write(USER_VA));
+	assert_int_equal(written[0], 1 << 3);
+	assert_int_equal(map_read(USER_VA + 0x9000, USER_VA + 0x9000, 0x3000, 12),
+			 BT_MAPPED); /* it is noted already */
+	assert_true(can_write(USER_VA + 0x9000));
+	bt_map_protect(cpu, 0x3000);
+	assert_false(can_write(USER_VA));
+	assert_false(can_write(USER_VA + 0x9000));
+}
+
+static void test_of_a_large_page_with_a_log_only_what_is_written_becomes_writable(void **state)
+{
+	(void)state;
+	NEED_PLACES();
+	vm.slot[0].log = true;
+	assert_int_equal(map_read(KERNEL_HOST, KERNEL_VA, 0, 21), BT_MAPPED);
+	assert_true(can_read(KERNEL_HOST + 0x100000)); /* all of it came at once */
+	assert_false(can_write(KERNEL_HOST));
+	assert_int_equal(map_kernel(KERNEL_VA + 0x41000, 0x41000, 21), BT_MAPPED);
+	assert_true(can_write(KERNEL_HOST + 0x41000));
+	assert_false(can_write(KERNEL_HOST + 0x40000));
+	assert_false(can_write(KERNEL_HOST + 0x42000));
+	assert_int_equal(written[0], 0);
+	assert_int_equal(written[1], 2);
+	bt_map_protect(cpu, 0x41000);
+	assert_false(can_write(KERNEL_HOST + 0x41000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +284,9 @@ int main(void)
 		cmocka_unit_test_setup(test_a_page_that_becomes_code_is_read_only_wherever_it_is_seen, flush),
 		cmocka_unit_test_setup(test_full_lists_are_emptied_and_never_refuse_a_page, flush),
 		cmocka_unit_test_setup(test_what_cannot_be_remembered_is_not_left_writable, flush),
+		cmocka_unit_test_setup(test_a_page_with_a_log_is_read_only_until_it_is_written, flush),
+		cmocka_unit_test_setup(test_of_a_large_page_with_a_log_only_what_is_written_becomes_writable,
+				       flush),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

@@ -114,7 +114,13 @@ uint8_t *bt_ram(const struct bt_vm *vm, uint64_t gpa, size_t len, bool write)
 {
 	const struct bt_slot *s = bt_slot_of(vm, gpa, len);
 
-	return s && !(write && s->readonly) ? s->host + (gpa - s->gpa) : NULL;
+	if (!s || (write && s->readonly))
+		return NULL;
+	if (write && s->log) {
+		bt_log_note(vm, gpa);
+		bt_log_note(vm, gpa + len - 1);
+	}
+	return s->host + (gpa - s->gpa);
 }
 
 static uint64_t entry_read(const struct walk *w, uint64_t gpa)

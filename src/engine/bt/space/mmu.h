@@ -39,7 +39,25 @@ int bt_walk(struct bt_cpu *c, uint64_t va, unsigned access, struct bt_page *ret_
 /* bt_slot_of() - the slot that has all @len bytes at @gpa. Return: NULL where there is none. */
 const struct bt_slot *bt_slot_of(const struct bt_vm *vm, uint64_t gpa, size_t len);
 
-/* bt_ram() - guest memory at @gpa. Return: NULL where not all @len bytes are in one slot (or it is read-only, for @write). */
+/*
+ * The dirty log. A page of a slot that has one (slot.log) is noted before it is written here or mapped writable; once it is noted it may
+ * be either until the log is taken.
+ */
+static inline bool bt_log_has(const struct bt_vm *vm, uint64_t gpa)
+{
+	return __atomic_load_n(&vm->written[gpa >> 18], __ATOMIC_SEQ_CST) >> (gpa >> 12 & 63) & 1;
+}
+
+static inline void bt_log_note(const struct bt_vm *vm, uint64_t gpa)
+{
+	if (!bt_log_has(vm, gpa)) /* other processors share the line */
+		__atomic_fetch_or(&vm->written[gpa >> 18], 1ULL << (gpa >> 12 & 63), __ATOMIC_SEQ_CST);
+}
+
+/*
+ * bt_ram() - guest memory at @gpa; @write: which is about to be written, of which the log is told. Return: NULL where not all @len bytes are
+ * in one slot (or it is read-only, for @write).
+ */
 uint8_t *bt_ram(const struct bt_vm *vm, uint64_t gpa, size_t len, bool write);
 
 /*

@@ -421,6 +421,47 @@ static void test_accessed_bits_in_rom_stay(void **state)
 	assert_memory_equal(f->rom, &entry, 8);
 }
 
+/* log_take() - the one page that it has; more: 1, none: 0 */
+static uint64_t log_take(uint64_t written[RAM_SIZE / 4096 / 64])
+{
+	uint64_t page = 0;
+
+	for (uint64_t i = 1; i < RAM_SIZE / 4096; i++)
+		if (written[i / 64] >> i % 64 & 1)
+			page = page ? 1 : i * 4096;
+	memset(written, 0, RAM_SIZE / 4096 / 8);
+	return page;
+}
+
+static void test_the_log_has_what_is_written_here_tables_too(void **state)
+{
+	static uint64_t written[RAM_SIZE / 4096 / 64];
+	struct fixture *f = *state;
+	uint64_t value = 1;
+	struct bt_page p;
+	uint8_t *at;
+
+	f->vm.written = written;
+	paging(f, LONG, DIR | 7 | A, TABLE | 7 | A, TARGET | 7);
+	ram_put(f, ROOT, TOP | 7 | A, 8);
+	assert_int_equal(bt_store(&f->c, VA, &value, 8, 0), BT_OK);
+	check_eq("no log", log_take(written), 0);
+	f->vm.slot[1].log = true;
+	assert_int_equal(bt_store(&f->c, VA, &value, 8, 0), BT_OK);
+	check_eq("a store", log_take(written), TARGET);
+	assert_int_equal(bt_load(&f->c, VA, &value, 8, 0), BT_OK);
+	check_eq("a load", log_take(written), 0);
+	assert_int_equal(bt_reach(&f->c, VA, 8, 0, &at), BT_OK);
+	check_eq("a reach", log_take(written), TARGET);
+	ram_put(f, TABLE, TARGET | 7, 8);
+	assert_int_equal(bt_walk(&f->c, VA, BT_QUIET | BT_WRITE, &p), BT_OK);
+	check_eq("a question", log_take(written), 0);
+	assert_int_equal(bt_walk(&f->c, VA, BT_WRITE, &p), BT_OK);
+	check_eq("accessed and dirty", log_take(written), TABLE);
+	assert_int_equal(bt_walk(&f->c, VA, BT_WRITE, &p), BT_OK);
+	check_eq("as they are", log_take(written), 0);
+}
+
 #define CASE(x) cmocka_unit_test_setup_teardown(x, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -444,6 +485,7 @@ int main(void)
 		CASE(test_a_fetch_gets_what_it_can),
 		CASE(test_reach_gives_a_pointer_to_memory_in_one_page),
 		CASE(test_accessed_bits_in_rom_stay),
+		CASE(test_the_log_has_what_is_written_here_tables_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

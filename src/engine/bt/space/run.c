@@ -100,6 +100,7 @@ static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
 				       .size = set->size,
 				       .host = (uint8_t *)BT_RAM_BASE + set->gpa,
 				       .readonly = set->readonly,
+				       .log = set->log,
 				       .fd = (int)fd,
 				       .offset = set->offset };
 	r = bt_spaces_slots(c);
@@ -173,6 +174,7 @@ static long command(struct bt_cpu *c)
 	case BT_CPUID: return cpuid_set(c);
 	case BT_DEBUG: return bt_debug_set(c, &c->exchange->debug);
 	case BT_SLOT: return slot_set(c, &c->exchange->slot);
+	case BT_PROTECT: bt_spaces_flush(c, BT_FLUSH_ALL, 0); return 0;
 	default: return -ENOSYS;
 	}
 }

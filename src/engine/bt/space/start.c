@@ -75,6 +75,7 @@ static void map_shared(uint64_t index, uint64_t n_cpus)
 	map_at((uint64_t)(uintptr_t)bt_code_pages(), BT_CODE_BYTES, rw, MAP_SHARED, BT_FD_CODE,
 	       index * BT_CODE_BYTES);
 	map_at(BT_CODES_BASE, n_cpus * BT_CODE_BYTES, PROT_READ, MAP_SHARED, BT_FD_CODE, 0);
+	map_at(BT_LOG_BASE, BT_CODE_BYTES, rw, MAP_SHARED, BT_FD_CODE, n_cpus * BT_CODE_BYTES);
 	/* what guest memory's slots are put over: an access beside them faults */
 	map_at(BT_RAM_BASE, BT_RAM_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 }
@@ -217,6 +218,7 @@ static _Noreturn void go(uint64_t index, uint64_t n_cpus, uint64_t tsc_khz)
 		quit(BT_START_NO_SIGNALS);
 	vm->tsc_khz = tsc_khz;
 	vm->n_cpus = (unsigned)n_cpus;
+	vm->written = (uint64_t *)BT_LOG_BASE;
 	c->vm = vm;
 	c->world = &bt_world_space;
 	c->exchange = (struct bt_exchange *)(BT_EXCHANGE_BASE + index * BT_EXCHANGE_STRIDE);
