@@ -300,6 +300,7 @@ static int init(struct fc *f, struct err *e)
 	machine_config_defaults(&f->c);
 	str_copy(f->c.id, sizeof(f->c.id), o->id);
 	f->c.engine = o->engine;
+	f->c.engine_dir = o->engine_dir;
 	f->c.pci = o->pci;
 	f->c.boot_timer = o->boot_timer;
 	f->c.serial = f->c.i8042 = f->c.vmgenid = true;

@@ -51,6 +51,7 @@ struct fc_options { /* all borrowed */
 	uint64_t payload_max, mmds_max;                      /* bytes */
 	uint64_t start_time_us, start_cpu_us, parent_cpu_us; /* 0: not told */
 	const char *engine;                                  /* NULL: auto */
+	const char *engine_dir;                              /* see engine_fastest() */
 };
 
 /* fc_run() - until the machine ends. Return: enum fc_exit; not 0: @e says why, when there is something to say. */

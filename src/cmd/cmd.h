@@ -95,6 +95,8 @@ const struct cmd *cmd_find(int argc, char *const *argv, int *ret_words);
 
 /* cmd_engine() - the default of --engine wherever a machine starts: HULL_ENGINE, or NULL. */
 const char *cmd_engine(void);
+/* cmd_run_dir() - where state lies that a boot of the host ends; NULL: out of memory */
+const char *cmd_run_dir(void);
 
 /* cmd_runtime() - the runtime at the global root, opened once; cmd_close() closes it. */
 int cmd_runtime(struct runtime **ret_rt, struct err *e);

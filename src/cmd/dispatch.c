@@ -42,6 +42,7 @@ static const struct cmd global_cmd = {
 };
 
 static struct runtime *open_runtime;
+static char *run_dir; /* owned; NULL: not asked for yet */
 
 int cmd_runtime(struct runtime **ret_rt, struct err *e)
 {
@@ -65,8 +66,19 @@ const char *cmd_engine(void)
 	return name && *name ? name : NULL;
 }
 
+const char *cmd_run_dir(void)
+{
+	auto_free char *root = NULL;
+
+	if (!run_dir)
+		runtime_roots(cmd_globals.root, cmd_globals.run_root, &root, &run_dir, NULL);
+	return run_dir;
+}
+
 void cmd_close(void)
 {
+	free(run_dir);
+	run_dir = NULL;
 	runtime_close(open_runtime);
 	open_runtime = NULL;
 }

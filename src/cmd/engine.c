@@ -31,6 +31,7 @@ static const struct print_field list_fields[] = { { "Name", "ENGINE" },
 						  { "Ring3", "RING 3" },
 						  { "Exit", "PORT EXIT" },
 						  { "FullSpeed", "FULL SPEED" },
+						  { "Auto", "AUTO" },
 						  { "Reason", "WHY NOT" },
 						  { "Ring0Picoseconds", "RING 0 PS" },
 						  { "Ring3Picoseconds", "RING 3 PS" },
@@ -67,6 +68,15 @@ static void put_speed(json_t *row, const struct engine_speed *s)
 	json_object_set_new(row, "ExitNanoseconds", json_integer((json_int_t)s->exit_ns));
 }
 
+/* auto_for() - the kernels that `auto` takes @ops for, as vm/machine.c does it */
+static const char *auto_for(const struct engine_ops *ops)
+{
+	const bool first = engine_find(NULL, NULL) == ops,
+		   fastest = engine_fastest(cmd_run_dir(), NULL) == ops;
+
+	return first && fastest ? "all" : first ? "small guests" : fastest ? "operating systems" : "";
+}
+
 /* list_row() - Return: NULL when only names of usable ones are wanted and this is none */
 static json_t *list_row(const struct engine_ops *ops, const struct list_opts *o)
 {
@@ -77,8 +87,8 @@ static json_t *list_row(const struct engine_ops *ops, const struct list_opts *o)
 
 	if (r < 0 && o->quiet)
 		return NULL;
-	row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "Name", ops->name, "Ring0", "", "Ring3", "", "Exit",
-			"", "FullSpeed", "", "Reason", "");
+	row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "Name", ops->name, "Ring0", "", "Ring3", "",
+			"Exit", "", "FullSpeed", "", "Auto", o->quiet ? "" : auto_for(ops), "Reason", "");
 	if (r == 0 && !o->quiet) {
 		r = engine_speed(ops, ENGINE_SPEED_MS, &s, &why);
 		if (r == 0)
@@ -97,7 +107,7 @@ static int list_main(void *opts, int argc, char **argv, struct err *e)
 		.fields = list_fields,
 		.quiet = o->quiet ? "{{.Name}}" : NULL,
 		.table = "{{.Name}}\t{{.Usable}}\t{{.Ring0}}\t{{.Ring3}}\t{{.Exit}}\t{{.FullSpeed}}\t{{."
-			 "Reason}}",
+			 "Auto}}\t{{.Reason}}",
 	};
 	json_t *rows = json_array();
 
@@ -225,7 +235,13 @@ const struct cmd cmd_engine_list = {
 		 "and back. FULL SPEED is yes where ring 0 takes no more than four times what the host "
 		 "takes for the same.\n\n"
 		 "HULL_ENGINE is the default of --engine wherever a machine starts: auto, kvm or bt. "
-		 "auto is the first of this list that can run.",
+		 "What auto takes an engine for is under AUTO. Small guests go to the first of this list "
+		 "that can run. An "
+		 "operating system's kernel (a bzImage, or an ELF file for the upper half of the address "
+		 "space) works "
+		 "in ring 0: it goes to the first whose ring 0 has full speed, which is found out once and "
+		 "kept in the run directory until the "
+		 "host boots anew. A snapshot goes on on the engine that it was saved on.",
 	.examples = "hull engine list\nWhat this host has\n\n"
 		    "hull engine list --format '{{.Name}} {{.Ring0Picoseconds}}'\nPicoseconds for an "
 		    "instruction of a guest's kernel\n\n"

@@ -73,10 +73,9 @@ static void defaults(void *arg)
 	o->mmds_max = -1;
 }
 
-static int check(const struct firecracker_opts *o, struct err *e)
+/* check() - *ret_engine: as engine_name_check() */
+static int check(const struct firecracker_opts *o, const char **ret_engine, struct err *e)
 {
-	const char *engine;
-
 	if (o->no_api && !o->config_file)
 		return err_set(e, EINVAL, "--no-api needs --config-file");
 	if (o->seccomp_filter)
@@ -86,7 +85,7 @@ static int check(const struct firecracker_opts *o, struct err *e)
 		return err_set(e, EINVAL, "a number below zero makes no sense");
 	if (o->level && fc_level_check(o->level, e) < 0)
 		return -EINVAL;
-	if (engine_name_check(o->engine, &engine, e) < 0)
+	if (engine_name_check(o->engine, ret_engine, e) < 0)
 		return -EINVAL;
 	return fc_id_check(o->id, e);
 }
@@ -128,7 +127,7 @@ static int firecracker_run(void *arg, int argc, char **argv, struct err *e)
 		.start_time_us = (uint64_t)o->start_time_us,
 		.start_cpu_us = (uint64_t)o->start_cpu_us,
 		.parent_cpu_us = (uint64_t)o->parent_cpu_us,
-		.engine = o->engine,
+		.engine_dir = cmd_run_dir(),
 	};
 	int r;
 
@@ -140,7 +139,7 @@ static int firecracker_run(void *arg, int argc, char **argv, struct err *e)
 	}
 	if (o->snapshot_version || o->describe)
 		return print_format(o->describe, e);
-	r = check(o, e);
+	r = check(o, &f.engine, e);
 	if (r < 0)
 		return r;
 	r = fc_run(&f, e);

@@ -38,7 +38,7 @@ const struct opt vm_config_opts[] = {
 	{ "cpu", 0, OPT_STRING, OPT(cpu), "MODEL",
 	  "What the processors are: 'host' or a named baseline (host)", "host" },
 	{ "engine", 0, OPT_STRING, OPT(engine), "NAME",
-	  "What executes them: auto, kvm or bt (auto; HULL_ENGINE)", "auto kvm bt" },
+	  "What executes them: auto, kvm or bt (auto: see hull engine list; HULL_ENGINE)", "auto kvm bt" },
 	{ "disk", 'd', OPT_LIST, OPT(disk), "FILE[,format=raw|qcow2][,ro][,backing]",
 	  "A disk (raw unless said otherwise), 'backing': its backing files may be opened; may be repeated",
 	  "@file" },
@@ -334,6 +334,7 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 	c->console = o->virtio_console;
 	c->jail = (struct machine_jail){ .on = !o->no_jail, .uid = JAIL_NOBODY, .gid = JAIL_NOBODY };
 	c->rtc = c->vmgenid = c->pvpanic = c->debug_exit = true;
+	c->engine_dir = cmd_run_dir();
 	r = engine_name_check(o->engine, &c->engine, e);
 	if (r == 0)
 		r = copy_text(&c->cmdline, o->cmdline, e);

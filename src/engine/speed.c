@@ -4,10 +4,15 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
+#include "base/buf.h"
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/guard.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "engine/engine.h"
 #include "sys/file.h"
@@ -28,7 +33,9 @@ enum {
 	LOOPS_MAX = 1 << 30,
 	EXITS_FIRST = 16, /* not counted: the first are slower */
 	FULL_SPEED = 4,   /* times the host's own is still that */
-	CHOOSE_MS = 6,
+	CHOOSE_NS = 1000000,
+	KNOWN_BYTES_MAX = 512,
+	BOOT_ID_BYTES = 37,
 	ROUNDS = 8,
 	PARTS = 3, /* of the budget: ring 0, ring 3, exits */
 };
@@ -42,6 +49,7 @@ enum {
 	EFER_LME = 0x100,
 	EFER_LMA = 0x400
 };
+#define KNOWN_FILE  "engine-auto"
 #define CR0_PG      0x80000000U
 #define FLAGS_IOPL3 0x3002U /* ring 3 may use ports, so it needs no kernel to come back through */
 
@@ -285,14 +293,29 @@ bool engine_speed_is_full(const struct engine_speed *s)
 	return s->ring0_ps <= s->host_ps * FULL_SPEED;
 }
 
-const struct engine_ops *engine_fastest(struct err *e)
+/* --- which is fastest ----------------------------------------------------------------------------------------------- */
+
+/* measure_ring0() - and nothing else: the two speeds lie a thousand times apart, a short look tells them. */
+static int measure_ring0(const struct engine_ops *ops, struct engine_speed *ret_s)
+{
+	struct rig g = { .fd = -1 };
+	int r = rig_init(&g, ops, NULL);
+
+	ret_s->host_ps = measure_host(CHOOSE_NS / 4);
+	if (r == 0)
+		r = measure_ring(&g, 0, CHOOSE_NS, &ret_s->ring0_ps, NULL);
+	rig_fini(&g);
+	return r;
+}
+
+static const struct engine_ops *measure_all(void)
 {
 	const struct engine_ops *best = NULL;
 	uint64_t best_ps = UINT64_MAX;
-	struct engine_speed s;
+	struct engine_speed s = { 0 };
 
 	for (const struct engine_ops *const *t = engine_table; *t; t++) {
-		if ((*t)->probe(NULL) < 0 || engine_speed(*t, CHOOSE_MS, &s, NULL) < 0)
+		if ((*t)->probe(NULL) < 0 || measure_ring0(*t, &s) < 0)
 			continue;
 		if (engine_speed_is_full(&s))
 			return *t;
@@ -301,5 +324,73 @@ const struct engine_ops *engine_fastest(struct err *e)
 			best_ps = s.ring0_ps;
 		}
 	}
-	return best ? best : engine_find(NULL, e); /* which says why */
+	return best;
+}
+
+/*
+ * known_key() - what an answer holds for: this boot of the host, its kernel, this program, the engines that can run. Return: how many of
+ * these; the key is empty where the host does not tell.
+ */
+static unsigned known_key(char *key, size_t size)
+{
+	auto_fini(buf) struct buf boot = { 0 };
+	struct utsname host = { 0 };
+	unsigned n = 0;
+	size_t len = 0;
+
+	if (file_slurp_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot, BOOT_ID_BYTES) == 0 &&
+	    boot.len == BOOT_ID_BYTES && uname(&host) == 0)
+		len = str_format(key, size, "%.*s %s %s", (int)boot.len - 1, boot.data, host.release,
+				 HULL_VERSION);
+	for (const struct engine_ops *const *t = engine_table; *t; t++) {
+		if ((*t)->probe(NULL) < 0)
+			continue;
+		if (len && len < size)
+			len += str_format(key + len, size - len, " %s", (*t)->name);
+		n++;
+	}
+	if (len == 0 || len + 1 >= size)
+		key[0] = '\0';
+	return n;
+}
+
+/* known_read() - the name behind the key in the file, which nobody but us can have written. Return: NULL when there is none for it */
+static const struct engine_ops *known_read(int dir, const char *key)
+{
+	auto_close int fd = file_open(dir, KNOWN_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	auto_fini(buf) struct buf b = { 0 };
+	const size_t len = strlen(key);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+	    st.st_mode & (S_IWGRP | S_IWOTH) || file_slurp(fd, &b, KNOWN_BYTES_MAX) < 0 || b.len <= len ||
+	    memcmp(b.data, key, len) != 0 || b.data[len] != '\n')
+		return NULL;
+	for (const struct engine_ops *const *t = engine_table; *t; t++)
+		if (strlen((*t)->name) == b.len - len - 1 &&
+		    memcmp(b.data + len + 1, (*t)->name, b.len - len - 1) == 0 && (*t)->probe(NULL) == 0)
+			return *t;
+	return NULL;
+}
+
+const struct engine_ops *engine_fastest(const char *dir, struct err *e)
+{
+	auto_close int fd = -1;
+	char key[KNOWN_BYTES_MAX / 2], text[KNOWN_BYTES_MAX];
+	const struct engine_ops *best;
+
+	if (known_key(key, sizeof(key)) < 2) /* nothing to choose from */
+		return engine_find(NULL, e);
+	if (dir && key[0] && file_mkdir_private(dir) == 0)
+		fd = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0);
+	best = fd >= 0 ? known_read(fd, key) : NULL;
+	if (best)
+		return best;
+	best = measure_all();
+	if (!best)
+		return engine_find(NULL, e); /* which says why */
+	if (fd >= 0)                         /* who cannot keep it measures again */
+		file_replace(fd, KNOWN_FILE, text, str_format(text, sizeof(text), "%s\n%s", key, best->name),
+			     0600, false, NULL);
+	return best;
 }

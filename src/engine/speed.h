@@ -35,11 +35,13 @@ int engine_speed(const struct engine_ops *ops, unsigned budget_ms, struct engine
 /* engine_speed_is_full() - does a guest's kernel run at about the host's speed? */
 bool engine_speed_is_full(const struct engine_speed *s);
 
-/*
+/**
  * engine_fastest() - the first engine of the table that can run here and whose ring 0 has about full speed; if none has, the one with the
- * fastest ring 0. This is what `auto` is to mean: kvm on hardware, bt where kvm interprets. engine_find(NULL) does not ask it yet.
+ * fastest ring 0. What `auto` means for an operating system: kvm on hardware, bt where kvm interprets.
+ * @dir: of ours alone, made if need be; there the answer is kept until the host boots anew, or has another kernel, hull, or other engines.
+ *       NULL, or a place that is no such directory: it is measured each time, which takes a few milliseconds for each engine
  * Return: NULL with @e when none can
  */
-const struct engine_ops *engine_fastest(struct err *e);
+const struct engine_ops *engine_fastest(const char *dir, struct err *e);
 
 #endif

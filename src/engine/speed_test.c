@@ -2,16 +2,23 @@
 #include "engine/speed.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/err.h"
+#include "base/guard.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "engine/engine.h"
+#include "sys/file.h"
 
 static unsigned count_fds(void)
 {
@@ -78,15 +85,89 @@ static void test_the_fastest_is_one_that_can(void **state)
 {
 	const struct engine_ops *ops;
 	struct err e = { 0 };
+	nsec_t from;
 
 	(void)state;
-	ops = engine_fastest(&e);
+	from = time_now_ns(CLOCK_MONOTONIC);
+	ops = engine_fastest(NULL, &e);
+	print_message("%s, after %lld us\n", ops ? ops->name : e.text,
+		      (long long)(time_now_ns(CLOCK_MONOTONIC) - from) / 1000);
 	if (ops) {
 		assert_int_equal(ops->probe(&e), 0);
 		return;
 	}
 	assert_null(engine_find(NULL, &e));
 	skip();
+}
+
+/* kept() - the answer in @dir, NUL-terminated; empty: none */
+static char *kept(const char *dir, char text[600])
+{
+	auto_free char *path = str_printf("%s/engine-auto", dir);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, 599);
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+static void keep(const char *dir, const char *text, mode_t mode)
+{
+	auto_free char *path = str_printf("%s/engine-auto", dir);
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+}
+
+static void test_the_fastest_is_kept_for_this_boot_and_believed_only_where_it_is_ours(void **state)
+{
+	char base[] = "/tmp/hull-speed-XXXXXX", text[600], other[600], bad[600];
+	auto_free char *dir = NULL, *path = NULL;
+	const struct engine_ops *best, *second;
+
+	(void)state;
+	for (const struct engine_ops *const *t = engine_table; *t; t++)
+		if ((*t)->probe(NULL) < 0)
+			skip();
+	assert_non_null(mkdtemp(base));
+	dir = str_printf("%s/run", base); /* which is not there yet */
+	path = str_printf("%s/engine-auto", dir);
+	best = second = engine_fastest(dir, NULL);
+	assert_non_null(best);
+	kept(dir, text);
+	assert_string_equal(strrchr(text, '\n') + 1, best->name);
+	for (const struct engine_ops *const *t = engine_table; *t; t++)
+		if (*t != best)
+			second = *t;
+	str_format(other, sizeof(other), "%.*s\n%s", (int)(strrchr(text, '\n') - text), text, second->name);
+
+	keep(dir, other, 0600);
+	assert_ptr_equal(engine_fastest(dir, NULL), second); /* believed, not measured */
+	assert_ptr_equal(engine_fastest(NULL, NULL), best);
+
+	keep(dir, other, 0622);
+	assert_ptr_equal(engine_fastest(dir, NULL), best);
+	assert_string_equal(kept(dir, bad), text);      /* and made anew */
+	str_format(bad, sizeof(bad), "x%s", other + 1); /* another boot */
+	keep(dir, bad, 0600);
+	assert_ptr_equal(engine_fastest(dir, NULL), best);
+	str_format(bad, sizeof(bad), "%s and more", other);
+	keep(dir, bad, 0600);
+	assert_ptr_equal(engine_fastest(dir, NULL), best);
+	keep(dir, "", 0600);
+	assert_ptr_equal(engine_fastest(dir, NULL), best);
+	keep(base, other, 0600);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("../engine-auto", path), 0);
+	assert_ptr_equal(engine_fastest(dir, NULL), best);
+
+	keep(dir, other, 0600);
+	assert_int_equal(chmod(dir, 0777), 0); /* anybody can have put it there */
+	assert_ptr_equal(engine_fastest(dir, NULL), best);
+	assert_string_equal(kept(dir, bad), other);
+	assert_int_equal(file_remove_tree(AT_FDCWD, base, NULL), 0);
 }
 
 static int cannot(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e)
@@ -114,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_each_engine_of_this_host_is_measured_and_nothing_is_left),
 		cmocka_unit_test(test_full_speed_is_about_the_hosts),
 		cmocka_unit_test(test_the_fastest_is_one_that_can),
+		cmocka_unit_test(test_the_fastest_is_kept_for_this_boot_and_believed_only_where_it_is_ours),
 		cmocka_unit_test(test_an_engine_without_a_machine_says_so),
 	};
 

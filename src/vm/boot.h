@@ -51,6 +51,12 @@ struct boot_window { /* size 0: none */
 	uint64_t base, size;
 };
 
+/*
+ * boot_is_system() - is the kernel file an operating system's: a bzImage, or an ELF file with a segment for the upper half of the
+ * address space? Such a kernel does much in ring 0. No: also a file that cannot be read.
+ */
+bool boot_is_system(int kernel_fd);
+
 struct boot_image {
 	const struct gmem *mem;      /* borrowed, as all pointers here */
 	const char *kernel_name;     /* for messages; NULL: "kernel" */

@@ -126,23 +126,28 @@ static int choose(struct boot *b, const struct elf *f, bool has_multiboot, struc
 
 static int raw_kernel(struct boot *b, const struct multiboot *m, struct err *e);
 
+static int elf_read(const struct boot_file *file, struct elf *f, struct err *e)
+{
+	uint8_t head[ELF_HEADER_BYTES], table[ELF_TABLE_BYTES_MAX];
+	size_t n = file->size < sizeof(head) ? (size_t)file->size : sizeof(head);
+	int r = boot__file_read(file, 0, head, n, e);
+
+	if (r >= 0)
+		r = elf_header(f, head, n, file->size, e);
+	if (r >= 0)
+		r = boot__file_read(file, f->table_offset, table, f->table_bytes, e);
+	return r < 0 ? r : elf_segments(f, table, file->size, e);
+}
+
 /* elf_kernel() - @m: its multiboot header; NULL: none */
 static int elf_kernel(struct boot *b, const struct multiboot *m, struct err *e)
 {
 	auto_free struct elf *f = malloc(sizeof(*f));
-	uint8_t head[ELF_HEADER_BYTES], table[ELF_TABLE_BYTES_MAX];
-	size_t n = b->kernel.size < sizeof(head) ? (size_t)b->kernel.size : sizeof(head);
 	int r;
 
 	if (!f)
 		return err_sys(e, ENOMEM, "ELF");
-	r = boot__file_read(&b->kernel, 0, head, n, e);
-	if (r >= 0)
-		r = elf_header(f, head, n, b->kernel.size, e);
-	if (r >= 0)
-		r = boot__file_read(&b->kernel, f->table_offset, table, f->table_bytes, e);
-	if (r >= 0)
-		r = elf_segments(f, table, b->kernel.size, e);
+	r = elf_read(&b->kernel, f, e);
 	b->entry = r >= 0 ? f->entry : 0;
 	if (r >= 0)
 		r = choose(b, f, m != NULL, e);
@@ -243,4 +248,26 @@ int boot__kernel(struct boot *b, struct err *e)
 	if (has_multiboot && m.has_addresses)
 		return raw_kernel(b, &m, e);
 	return err_set(e, ENOEXEC, "neither an ELF nor a bzImage nor a multiboot kernel");
+}
+
+bool boot_is_system(int kernel_fd)
+{
+	auto_free struct elf *elf = malloc(sizeof(*elf));
+	uint8_t head[BZIMAGE_HEAD_BYTES];
+	struct boot_file f;
+	size_t n;
+
+	if (!elf || boot__file_open(&f, kernel_fd, NULL, NULL) < 0)
+		return false;
+	n = f.size < sizeof(head) ? (size_t)f.size : sizeof(head);
+	if (boot__file_read(&f, 0, head, n, NULL) < 0)
+		return false;
+	if (bzimage_is(head, n))
+		return true;
+	if (!elf_is(head, n) || elf_read(&f, elf, NULL) < 0)
+		return false;
+	for (unsigned i = 0; i < elf->n; i++)
+		if (elf->seg[i].vaddr >> 63)
+			return true;
+	return false;
 }

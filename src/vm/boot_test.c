@@ -194,6 +194,27 @@ static void test_every_compression_of_a_bzimage_gives_the_same_kernel(void **sta
 	}
 }
 
+static bool is_system(const void *bytes, size_t len)
+{
+	auto_close int fd = test_file(bytes, len);
+
+	return boot_is_system(fd);
+}
+
+static void test_a_bzimage_and_an_elf_for_the_upper_half_are_an_operating_systems(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = test_compress("gzip", &f->elf, sizeof(f->elf), f->packed, ROOM);
+
+	assert_true(is_system(f->bytes, test_bzimage(f->bytes, f->packed, n)));
+	assert_false(is_system(&f->elf, sizeof(f->elf)));
+	f->elf.p[0].p_vaddr = 0xffffffff81000000;
+	assert_true(is_system(&f->elf, sizeof(f->elf)));
+	assert_false(is_system(&f->elf, 100)); /* cut off in its table */
+	assert_false(is_system("\0", 1));
+	assert_false(boot_is_system(-1));
+}
+
 static void test_nokaslr_is_passed_on_as_the_decompressor_would(void **state)
 {
 	struct fixture *f = *state;
@@ -526,6 +547,7 @@ int main(void)
 		T(test_the_protocol_can_be_told),
 		T(test_multiboot_addresses_load_what_is_no_elf),
 		T(test_every_compression_of_a_bzimage_gives_the_same_kernel),
+		T(test_a_bzimage_and_an_elf_for_the_upper_half_are_an_operating_systems),
 		T(test_nokaslr_is_passed_on_as_the_decompressor_would),
 		T(test_the_initramfs_lies_at_the_end_of_memory),
 		T(test_memory_from_4_gib_on_is_in_the_map_and_hotplug_is_not),

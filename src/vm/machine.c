@@ -13,6 +13,7 @@
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/guard.h"
+#include "engine/speed.h"
 #include "vm/boot.h"
 #include "vm/jail.h"
 #include "vm/machine_internal.h"
@@ -158,9 +159,22 @@ static void memory_written(void *arg, gpa_t addr, uint64_t len)
 	vm->ops->mem_written(vm, addr, len);
 }
 
+/* engine_of() - as named. Auto: what a restored machine was saved on, where that can run; for an operating system what runs its kernel fast. */
+static const struct engine_ops *engine_of(const struct machine *m, struct err *e)
+{
+	const struct machine_config *c = &m->config;
+	const struct engine_ops *ops = NULL;
+
+	if (!c->engine && m->source.engine)
+		ops = engine_find(m->source.engine, NULL);
+	else if (!c->engine && boot_is_system(c->kernel.fd))
+		ops = engine_fastest(c->engine_dir, NULL);
+	return ops ? ops : engine_find(c->engine, e);
+}
+
 int machine__make(struct machine *m, struct err *e)
 {
-	const struct engine_ops *ops = engine_find(m->config.engine, e);
+	const struct engine_ops *ops = engine_of(m, e);
 	int r;
 
 	if (!ops)

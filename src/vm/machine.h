@@ -159,8 +159,9 @@ struct machine_gdb {
 
 struct machine_config {
 	char id[MACHINE_NAME_MAX + 1];
-	const char *engine; /* borrowed; NULL: auto */
-	unsigned cpus;      /* 1 to ENGINE_CPUS_MAX */
+	const char *engine;     /* borrowed; NULL: auto */
+	const char *engine_dir; /* borrowed; see engine_fastest() */
+	unsigned cpus;          /* 1 to ENGINE_CPUS_MAX */
 	bool smt, track_dirty, pci, boot_timer;
 	uint64_t mem_bytes; /* whole MiB */
 	enum gmem_pages pages;

@@ -40,7 +40,8 @@ struct machine_source { /* where a restored machine's memory comes from */
 	int fd;         /* borrowed memory file, while it is mapped; -1: a page fault handler */
 	dev_t dev;      /* which file that was; @ino 0: none */
 	ino_t ino;
-	uint64_t bytes; /* of all parts */
+	uint64_t bytes;     /* of all parts */
+	const char *engine; /* on which it was saved; NULL: it does not say */
 	unsigned n;
 	struct {
 		gpa_t base;

@@ -31,7 +31,15 @@
 #include "sys/file.h"
 #include "vm/snapshot_internal.h"
 
-enum { FORMAT = 1, STATE_BYTES_MAX = 64 << 20, MACHINE_VERSION = 1, VM_VERSION = 1 };
+enum {
+	FORMAT = 1,
+	STATE_BYTES_MAX = 64 << 20,
+	MACHINE_VERSION = 1,
+	VM_VERSION = 1,
+	ENGINE_VERSION = 1,
+	ENGINE_NAME_MAX = 15
+};
+#define ENGINE_TAG "runs-on"
 
 struct head {
 	char magic[8];
@@ -57,6 +65,26 @@ static int cpus_save(struct machine *m, struct record_out *o, struct err *e)
 	return r;
 }
 
+/* Which engine it runs on; readers that do not know of it skip it. */
+static void engine_save(const struct machine *m, struct record_out *o)
+{
+	record_begin_optional(o, ENGINE_TAG, ENGINE_VERSION);
+	record_put_str(o, m->vm->ops->name);
+	record_end(o);
+}
+
+static void engine_restore(struct machine_source *s, struct record_in *in)
+{
+	char tag[RECORD_TAG_MAX + 1], name[ENGINE_NAME_MAX + 1];
+
+	if (!record_peek(in, tag) || !str_eq(tag, ENGINE_TAG) || !record_open(in, ENGINE_TAG, ENGINE_VERSION))
+		return;
+	record_get_str(in, name, sizeof(name));
+	record_close(in);
+	if (in->rc == 0)
+		engine_name_check(name, &s->engine, NULL); /* one that nobody knows here is none */
+}
+
 static int state_save(struct machine *m, struct buf *b, struct err *e)
 {
 	struct record_out o = { .to = b };
@@ -64,6 +92,7 @@ static int state_save(struct machine *m, struct buf *b, struct err *e)
 	int r;
 
 	record_begin(&o, "machine", MACHINE_VERSION);
+	engine_save(m, &o);
 	snapshot__config_save(&m->config, &o);
 	snapshot__layout_save(&m->mem, &o);
 	r = cpus_save(m, &o, e);
@@ -290,6 +319,7 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 	int rc = s ? 0 : err_sys(e, ENOMEM, "a machine");
 
 	if (rc == 0 && record_open(in, "machine", MACHINE_VERSION)) {
+		engine_restore(&m->source, in);
 		snapshot__config_restore(&m->config, in);
 		snapshot__layout_restore(&m->source, in);
 	}

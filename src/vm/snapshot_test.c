@@ -146,6 +146,33 @@ static void test_a_snapshot_goes_on_on_each_engine_that_has_its_processor(void *
 		skip();
 }
 
+static void test_where_nobody_says_a_snapshot_goes_on_where_it_was_saved(void **state)
+{
+	auto_free char *named = getenv("HULL_ENGINE") ? strdup(getenv("HULL_ENGINE")) : NULL;
+	unsigned n = 0;
+
+	(void)state;
+	for (const struct engine_ops *const *t = engine_table; *t; t++) {
+		struct files f;
+		struct world w;
+
+		if ((*t)->probe(NULL) < 0)
+			continue;
+		counted_on((*t)->name, &w, &f, 1);
+		unsetenv("HULL_ENGINE");
+		if (restore_plain(&w, &f) < 0)
+			fail_msg("%s", w.e.text);
+		assert_string_equal(w.m->vm->ops->name, (*t)->name);
+		if (named)
+			setenv("HULL_ENGINE", named, 1);
+		world_close(&w);
+		files_close(&f);
+		n++;
+	}
+	if (!n)
+		skip();
+}
+
 static void test_memory_that_is_cut_off_is_no_memory(void **state)
 {
 	struct files f;
@@ -700,6 +727,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_restored_machine_counts_on_from_where_it_was),
 		cmocka_unit_test(test_a_snapshot_goes_on_on_each_engine_that_has_its_processor),
+		cmocka_unit_test(test_where_nobody_says_a_snapshot_goes_on_where_it_was_saved),
 		cmocka_unit_test(test_memory_that_is_cut_off_is_no_memory),
 		cmocka_unit_test(test_clones_share_a_snapshot_and_go_their_own_ways),
 		cmocka_unit_test(test_the_memory_file_has_holes_where_memory_is_zero),

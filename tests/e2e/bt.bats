@@ -34,6 +34,12 @@ gone() { ! ps -o stat= -s "$1" | grep -qv '^Z'; }
 	said triple 'hull: the guest ended: a triple fault'
 }
 
+@test "auto takes an engine on which Debian's kernel runs" {
+	need_kernel
+	HULL_ENGINE='' linux 'echo booted' --engine auto
+	said booted
+}
+
 @test "five boots in a row compute what the host computes" {
 	need_kernel
 	local want

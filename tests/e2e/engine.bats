@@ -89,6 +89,20 @@ counted() { "$HULL" engine stats --all --format json "$1" | jq -s --arg c "$2" '
 	[ "$status" -eq 1 ]
 }
 
+@test "auto is the first engine for small guests, and says what it takes which engine for" {
+	local first
+	first=$("$HULL" engine list -q | head -1)
+	"$HULL" vm create --name auto --kernel "$GUEST/count"
+	"$HULL" vm start auto
+	wait_for eval "[ \"\$(counted auto exit-io)\" -gt 0 ]"
+	[ "$("$HULL" engine stats --format '{{.Engine}}' auto | sort -u)" = "$first" ]
+	run "$HULL" engine list --format '{{.Name}} {{.FullSpeed}} {{.Auto}}'
+	echo "$output"
+	[[ $output == *all* || ( $output == *"small guests"* && $output == *"yes operating systems"* ) ]]
+	[[ ${lines[0]} != "kvm yes "* || ${lines[0]} == "kvm yes all" ]]
+	[ "$(stat -c %a "$HULL_RUN_ROOT/engine-auto")" = 600 ] || [ "$("$HULL" engine list -q | wc -l)" = 1 ]
+}
+
 @test "bt counts what it translates and interprets" {
 	need_engine bt
 	"$HULL" vm create --name bb --kernel "$GUEST/count" --engine bt
