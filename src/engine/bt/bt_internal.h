@@ -39,7 +39,10 @@ struct bt_machine {
 	struct bt_doorbell doorbell[BT_DOORBELLS_MAX];
 	unsigned n_doorbells;
 	struct bt_vcpu *cpu[BT_CPUS_MAX];
-	int64_t clock_base; /* CLOCK_MONOTONIC at which the guest's clock was 0, in ns */
+	uint64_t clock_base;  /* CLOCK_MONOTONIC at which the guest's clock was 0, in ns */
+	uint64_t clock_ahead; /* ns that its paravirtual clock is ahead of its TSC, which nobody moves */
+	uint64_t real;        /* of a restored one: CLOCK_REALTIME when it was saved; 0: not known */
+	uint64_t real_base;   /* and what it would be now, were no time lost: CLOCK_MONOTONIC plus this */
 };
 
 struct bt_space {                /* the processes that run guest code of one processor */
@@ -129,5 +132,6 @@ bool bt__irq_access(struct bt_machine *vm, bool port, bool write, uint64_t addr,
 		    uint8_t *data);
 void bt__vm_save(struct engine_vm *vm, struct record_out *o, struct err *e);
 void bt__vm_restore(struct engine_vm *vm, struct record_in *in);
+int bt__vm_catch_up(struct engine_vm *vm, struct err *e);
 
 #endif

@@ -92,6 +92,7 @@ enum bt_command {
 	BT_CPUID,   /* @cpuid is what it shows */
 	BT_DEBUG,   /* @debug is where it stops */
 	BT_SLOT,    /* @slot is set; its file came through the socket if it has a size */
+	BT_CLOCK,   /* the paravirtual clock is @clock_ahead ns ahead of the TSC from now on */
 	BT_PROTECT, /* the dirty log has been taken: what is written from now on is noted again */
 	BT_COMMAND_COUNT
 };
@@ -169,6 +170,7 @@ struct bt_exchange {
 
 	struct bt_slot_set slot;
 	struct x86_debug debug;
+	uint64_t clock_ahead;
 	uint32_t n_cpuid;
 	struct x86_cpuid cpuid[BT_CPUID_MAX];
 	struct x86_state state;

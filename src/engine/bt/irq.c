@@ -13,11 +13,13 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "engine/bt/bt_internal.h"
 #include "fmt/record.h"
 
-enum { RECORD_IRQCHIP = 1, RECORD_CLOCK = 2 };
+enum { RECORD_IRQCHIP = 1, RECORD_CLOCK = 2, RECORD_AHEAD = 1 };
+#define TAG_AHEAD "ahead"
 enum { ICR_LOGICAL = 1 << 11, TO_DEST = 0, TO_ALL = 2, TO_OTHERS = 3 };
 #define ALL   0xffffffffU
 #define ALL_8 0xffU
@@ -212,6 +214,11 @@ bool bt__irq_access(struct bt_machine *vm, bool port, bool write, uint64_t addr,
 
 /* --- saved form: the same as the kvm engine's ------------------------------------------------------------------------ */
 
+static uint64_t now_ns(void)
+{
+	return (uint64_t)time_now_ns(CLOCK_MONOTONIC);
+}
+
 void bt__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
 {
 	struct bt_machine *vm = bt__vm(v);
@@ -225,10 +232,45 @@ void bt__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
 		record_end(o);
 		pthread_mutex_unlock(&vm->lock);
 	}
+	record_begin_optional(o, TAG_AHEAD, RECORD_AHEAD); /* an engine whose clock is no TSC skips it */
+	record_put_u64(o, vm->clock_ahead);
+	record_end(o);
 	record_begin(o, "clock", RECORD_CLOCK);
-	record_put_u64(o, (uint64_t)(time_now_ns(CLOCK_MONOTONIC) - vm->clock_base));
+	record_put_u64(o, now_ns() - vm->clock_base);
 	record_put_u64(o, (uint64_t)time_now_ns(CLOCK_REALTIME));
 	record_end(o);
+}
+
+/* clock_tell() - every processor writes its guest's clock anew, which none of them runs meanwhile. */
+static int clock_tell(struct bt_machine *vm)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < BT_CPUS_MAX && r >= 0; i++) {
+		struct bt_vcpu *c = vm->cpu[i];
+
+		if (!c)
+			continue;
+		pthread_mutex_lock(&c->lock);
+		c->x->clock_ahead = vm->clock_ahead;
+		r = bt__command(c, BT_CLOCK);
+		pthread_mutex_unlock(&c->lock);
+	}
+	return r;
+}
+
+static void ahead_restore(struct bt_machine *vm, struct record_in *in)
+{
+	char tag[RECORD_TAG_MAX + 1];
+	int r;
+
+	if (!record_peek(in, tag) || !str_eq(tag, TAG_AHEAD) || !record_open(in, TAG_AHEAD, RECORD_AHEAD))
+		return;
+	vm->clock_ahead = record_get_u64(in);
+	record_close(in);
+	r = in->rc == 0 ? clock_tell(vm) : 0;
+	if (r < 0)
+		record_fail(in, "the processors' clocks: %s", err_name(-r));
 }
 
 void bt__vm_restore(struct engine_vm *v, struct record_in *in)
@@ -244,12 +286,29 @@ void bt__vm_restore(struct engine_vm *v, struct record_in *in)
 		pthread_mutex_unlock(&vm->lock);
 		record_close(in);
 	}
+	ahead_restore(vm, in);
 	version = record_open(in, "clock", RECORD_CLOCK);
 	if (!version)
 		return;
-	vm->clock_base = time_now_ns(CLOCK_MONOTONIC) - (int64_t)record_get_u64(in);
-	if (version > 1)
-		record_get_u64(
-			in); /* the time of day then: this engine's guests have the TSC for a clock, which nobody moves */
+	vm->clock_base = now_ns() - record_get_u64(in);
+	vm->real = version > 1 ? record_get_u64(in) : 0;
+	vm->real_base = vm->real - now_ns();
 	record_close(in);
+}
+
+int bt__vm_catch_up(struct engine_vm *v, struct err *e)
+{
+	struct bt_machine *vm = bt__vm(v);
+	int64_t lost = (int64_t)((uint64_t)time_now_ns(CLOCK_REALTIME) - (now_ns() + vm->real_base));
+	int r = 0;
+
+	if (!vm->real)
+		return err_set(e, EINVAL, "the clock: the snapshot does not say what time it was then");
+	if (lost > 0) { /* the host's clock may have been put back since: a guest's never is */
+		vm->clock_ahead += (uint64_t)lost;
+		vm->clock_base -= (uint64_t)lost;
+		vm->real_base += (uint64_t)lost;
+		r = clock_tell(vm);
+	}
+	return r < 0 ? err_sys(e, -r, "the processors' clocks") : 0;
 }

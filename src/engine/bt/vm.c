@@ -82,7 +82,7 @@ static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, stru
 	vm->exchange_fd = vm->code_fd = -1;
 	vm->n_cpus = c->n_cpus;
 	vm->no_irqchip = c->no_irqchip;
-	vm->clock_base = time_now_ns(CLOCK_MONOTONIC);
+	vm->clock_base = (uint64_t)time_now_ns(CLOCK_MONOTONIC);
 	pthread_mutex_init(&vm->lock, NULL);
 	bt__irqs_init(vm);
 	r = exchanges_make(vm);
@@ -229,6 +229,7 @@ const struct engine_ops engine_bt = {
 	.cpuid_host = bt__cpuid_host,
 	.vm_save = bt__vm_save,
 	.vm_restore = bt__vm_restore,
+	.vm_catch_up = bt__vm_catch_up,
 	.cpu_new = bt__cpu_new,
 	.cpu_free = bt__cpu_free,
 	.cpu_cpuid = bt__cpu_cpuid,

@@ -123,6 +123,7 @@ struct bt_vm { /* the same for all processors */
 	uint32_t slots_age; /* another whenever one of them has changed */
 	uint64_t *written;  /* a bit for each page, of all processors (mmu.h, bt_log_note()) */
 	uint64_t tsc_khz;
+	uint64_t clock_ahead; /* ns that the paravirtual clock is ahead of the TSC */
 	unsigned n_cpus;
 };
 

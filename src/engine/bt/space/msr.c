@@ -315,7 +315,7 @@ static uint64_t pvclock_ns(uint64_t tsc, const struct pvclock_time *t)
 /* Both: the version is odd while the rest changes. Addresses that are no memory are the guest's mistake: nothing is written. */
 static void time_write(struct bt_cpu *c, uint64_t gpa)
 {
-	struct pvclock_time *to, t = { .flags = PVCLOCK_STABLE };
+	struct pvclock_time *to, t = { .ns = c->vm->clock_ahead, .flags = PVCLOCK_STABLE };
 
 	to = (struct pvclock_time *)(void *)bt_ram(c->vm, gpa, sizeof(*to), true);
 	if (!to || gpa & 3)
@@ -340,7 +340,7 @@ static void wall_write(struct bt_cpu *c, uint64_t gpa)
 	if (!to || gpa & 3 || BT_CALL(SYS_clock_gettime, CLOCK_REALTIME, &now) < 0)
 		return;
 	pvclock_scale(c->vm->tsc_khz, &scale);
-	since = pvclock_ns(bt_tsc(c), &scale);
+	since = pvclock_ns(bt_tsc(c), &scale) + c->vm->clock_ahead;
 	ns = (uint64_t)now.tv_sec * NS_IN_SEC + (uint64_t)now.tv_nsec;
 	ns = ns > since ? ns - since : 0;
 	c->world->code_written(c, gpa, sizeof(*to));
@@ -377,12 +377,24 @@ static int pvclock_write(struct bt_cpu *c, uint32_t index, uint64_t value)
 	return BT_OK;
 }
 
+/* time_again() - what the guest has of its clock is not right any more. */
+static void time_again(struct bt_cpu *c)
+{
+	if (kept_get(c, MSR_KVM_TIME) & PVCLOCK_ON && c->vm->tsc_khz)
+		time_write(c, kept_get(c, MSR_KVM_TIME) & ~(uint64_t)PVCLOCK_ON);
+}
+
 static void tsc_move(struct bt_cpu *c, uint64_t by)
 {
 	c->tsc_offset += by;
 	c->world->timer(c); /* its deadline is in the guest's TSC */
-	if (kept_get(c, MSR_KVM_TIME) & PVCLOCK_ON && c->vm->tsc_khz)
-		time_write(c, kept_get(c, MSR_KVM_TIME) & ~(uint64_t)PVCLOCK_ON);
+	time_again(c);
+}
+
+void bt_clock_set_ahead(struct bt_cpu *c, uint64_t ns)
+{
+	c->vm->clock_ahead = ns;
+	time_again(c);
 }
 
 static void tsc_adjust(struct bt_cpu *c, uint64_t value)

@@ -245,6 +245,28 @@ static void test_the_paravirtual_clock_is_the_tsc_in_nanoseconds(void **state)
 	check_eq("one register with two names", msr_get(f, 0x4b564d01), ~0ULL);
 }
 
+static void test_the_paravirtual_clock_can_be_ahead_and_says_so_at_once(void **state)
+{
+	static const uint64_t ahead = 7200 * NS_IN_SEC;
+	struct fixture *f = *state;
+	uint64_t tsc = f->vm.tsc_khz * 1000 * 60, was;
+
+	bt_clock_set_ahead(&f->c, 0);
+	check_eq("off: nothing is written", ram_get(f, 0x3000, 4), 0);
+	msr_put(f, 0x4b564d01, 0x3000 | 1);
+	was = pvclock_now(f, 0x3000, tsc);
+	bt_clock_set_ahead(&f->c, ahead);
+	check_eq("version is even", ram_get(f, 0x3000, 4) & 1, 0);
+	check_eq("ahead", pvclock_now(f, 0x3000, tsc) - was, ahead);
+	msr_put(f, 0x10, 5); /* the TSC moves: it stays ahead of it */
+	check_eq("still ahead", pvclock_now(f, 0x3000, tsc) - was, ahead);
+	f->c.tsc_offset = -bt_host_tsc();
+	msr_put(f, 0x4b564d00, 0x5000);
+	bt_clock_set_ahead(&f->c, 0);
+	msr_put(f, 0x4b564d00, 0x6000);
+	assert_in_range(ram_get(f, 0x6000 + 4, 4) - ram_get(f, 0x5000 + 4, 4), 7199, 7201);
+}
+
 static void test_the_wall_clock_is_when_the_other_was_0(void **state)
 {
 	struct fixture *f = *state;
@@ -332,6 +354,7 @@ int main(void)
 		CASE(test_the_tsc_moves_by_writing_it_or_its_adjustment),
 		CASE(test_x2apic_registers_are_there_in_that_mode),
 		CASE(test_the_paravirtual_clock_is_the_tsc_in_nanoseconds),
+		CASE(test_the_paravirtual_clock_can_be_ahead_and_says_so_at_once),
 		CASE(test_the_wall_clock_is_when_the_other_was_0),
 		CASE(test_what_is_saved_can_be_restored),
 		CASE(test_another_engines_registers_are_kept_and_too_many_refused),

@@ -174,6 +174,7 @@ static long command(struct bt_cpu *c)
 	case BT_CPUID: return cpuid_set(c);
 	case BT_DEBUG: return bt_debug_set(c, &c->exchange->debug);
 	case BT_SLOT: return slot_set(c, &c->exchange->slot);
+	case BT_CLOCK: bt_clock_set_ahead(c, c->exchange->clock_ahead); return 0;
 	case BT_PROTECT: bt_spaces_flush(c, BT_FLUSH_ALL, 0); return 0;
 	default: return -ENOSYS;
 	}

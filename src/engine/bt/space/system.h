@@ -20,6 +20,8 @@ int bt_msr_read(struct bt_cpu *c, uint32_t index, uint64_t *ret_value);
 int bt_msr_write(struct bt_cpu *c, uint32_t index, uint64_t value);
 uint64_t bt_tsc(const struct bt_cpu *c); /* as the guest reads it */
 void bt_msr_reset(struct bt_cpu *c);
+void bt_clock_set_ahead(struct bt_cpu *c,
+			uint64_t ns); /* of the paravirtual clock: what is ahead of the TSC */
 /* Those that a snapshot has, with the numbers and values that the kernel's KVM uses. bt_msr_save() - Return: how many, up to X86_MSRS_MAX */
 unsigned bt_msr_save(const struct bt_cpu *c, struct x86_msr *ret_msr);
 bool bt_msr_can_restore(const struct bt_cpu *c, const struct x86_msr *msr, unsigned n);
