@@ -5,9 +5,13 @@
  * Only writable views are remembered by guest page: a page that becomes code need not be taken from who only reads it. What has
  * been unmapped meanwhile stays in those lists until somebody walks them: making a place read-only that has
  * become another's costs it one fault, and is no mistake.
+ *
+ * A process may have only so many mappings (vm.max_map_count), and one of a page in the midst of another's is two more. When the host gives no
+ * more, all of the guest's go, and come again one by one as they are touched.
  */
 #include "engine/bt/space/map.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -38,10 +42,14 @@ static bool is_ours(uint64_t host)
 	       (host >= BT_ARENA_BASE && host < BT_KERNEL_VIEW) || host >= USER_END;
 }
 
+static void all_go(struct bt_cpu *c, struct bt_process *p);
+
+/* unmap() - a hole in the midst of a mapping is one more mapping, which may be one too many. */
 static void unmap(struct bt_cpu *c, uint64_t host, size_t len)
 {
-	BT_CALL(SYS_munmap, host, len);
 	bt_count(c, BT_COUNT_UNMAP);
+	if (BT_CALL(SYS_munmap, host, len) < 0)
+		all_go(c, bt_process());
 }
 
 /* is_local() - a granule of the kernel's half that is not the same in all address spaces */
@@ -79,6 +87,15 @@ static void flush_all(struct bt_cpu *c, struct bt_process *p)
 	p->n_views = 1;
 	p->views_age++; /* heads of an older age are empty */
 	bt_table_clear(false);
+}
+
+/* all_go() - in whole ranges, which makes no holes: all that is not the engine's */
+static void all_go(struct bt_cpu *c, struct bt_process *p)
+{
+	BT_CALL(SYS_munmap, 0, BT_PROGRAM_BASE);
+	BT_CALL(SYS_munmap, BT_WINDOW_END, BT_ARENA_BASE - BT_WINDOW_END);
+	BT_CALL(SYS_munmap, BT_KERNEL_VIEW, USER_END - BT_KERNEL_VIEW);
+	flush_all(c, p);
 }
 
 /* flush_at() - what maps @host. */
@@ -144,9 +161,11 @@ static bool view_add(struct bt_process *p, uint32_t *head, uint64_t host)
 	return true;
 }
 
-static void make_readonly(uint64_t host)
+/* make_readonly() - or unmapped, if it is not mapped at all any more, or the host has no mapping left for a part of one. */
+static void make_readonly(struct bt_cpu *c, uint64_t host)
 {
-	BT_CALL(SYS_mprotect, host, PAGE, PROT_READ);
+	if (BT_CALL(SYS_mprotect, host, PAGE, PROT_READ) < 0)
+		unmap(c, host, PAGE);
 }
 
 void bt_map_protect(struct bt_cpu *c, uint64_t gpa)
@@ -154,16 +173,15 @@ void bt_map_protect(struct bt_cpu *c, uint64_t gpa)
 	struct bt_process *p = bt_process();
 	uint32_t *pages, *chunks;
 
-	(void)c;
 	if (gpa >= BT_RAM_SIZE)
 		return;
 	pages = head_of(p, p->page_views, gpa / PAGE);
 	for (uint32_t i = *pages; i; i = p->view[i].next)
-		make_readonly(p->view[i].host);
+		make_readonly(c, p->view[i].host);
 	*pages = 0;
 	chunks = head_of(p, p->chunk_views, gpa / GRANULE);
 	for (uint32_t i = *chunks; i; i = p->view[i].next)
-		make_readonly(p->view[i].host + (gpa & (GRANULE - PAGE)));
+		make_readonly(c, p->view[i].host + (gpa & (GRANULE - PAGE)));
 }
 
 /* --- mapping ------------------------------------------------------------------------------------------------------ */
@@ -194,7 +212,7 @@ static bool claim(struct bt_process *p, uint64_t host, bool user, const struct b
 	return true;
 }
 
-static bool map(struct bt_cpu *c, const struct bt_slot *s, uint64_t host, uint64_t gpa, size_t len,
+static long map(struct bt_cpu *c, const struct bt_slot *s, uint64_t host, uint64_t gpa, size_t len,
 		bool writable)
 {
 	long r = BT_CALL(SYS_mmap, host, len, PROT_READ | (writable ? PROT_WRITE : 0),
@@ -202,7 +220,7 @@ static bool map(struct bt_cpu *c, const struct bt_slot *s, uint64_t host, uint64
 			 s->offset + (gpa - s->gpa));
 
 	bt_count(c, BT_COUNT_MAP);
-	return r >= 0;
+	return r;
 }
 
 /* map_chunk() - 2 MiB at once of a large page of the kernel's, its pages with code read-only. */
@@ -218,11 +236,11 @@ static bool map_chunk(struct bt_cpu *c, struct bt_process *p, uint64_t host, con
 	/* remembered first: what is writable and not remembered could not be taken back when it becomes code */
 	if (writable && !view_add(p, head_of(p, p->chunk_views, gpa / GRANULE), host))
 		return false;
-	if (!map(c, s, host, gpa, GRANULE, writable))
+	if (map(c, s, host, gpa, GRANULE, writable) < 0)
 		return false;
 	for (uint64_t at = 0; writable && at < GRANULE; at += PAGE)
 		if (bt_others_code_has(c, gpa + at))
-			make_readonly(host + at);
+			make_readonly(c, host + at);
 	return true;
 }
 
@@ -231,6 +249,7 @@ enum bt_map bt_map_page(struct bt_cpu *c, uint64_t host, uint64_t va, const stru
 	struct bt_process *p = bt_process();
 	bool user = host == va, writable = page->writable && page->dirty, code;
 	const struct bt_slot *s;
+	long r;
 
 	if (is_ours(host))
 		return BT_MAP_NOT;
@@ -258,5 +277,10 @@ enum bt_map bt_map_page(struct bt_cpu *c, uint64_t host, uint64_t va, const stru
 		flush_all(c, p);
 		return bt_map_page(c, host, va & -PAGE, page, write); /* once: now there is room */
 	}
-	return map(c, s, host, page->gpa & -PAGE, PAGE, writable && !code) ? BT_MAPPED : BT_MAP_NOT;
+	r = map(c, s, host, page->gpa & -PAGE, PAGE, writable && !code);
+	if (r == -ENOMEM && p->n_flushable + p->n_global > 1) { /* of others, too: now it is the only one */
+		all_go(c, p);
+		return bt_map_page(c, host, va & -PAGE, page, write);
+	}
+	return r < 0 ? BT_MAP_NOT : BT_MAPPED;
 }
