@@ -449,7 +449,8 @@ static void *run_until_told(void *arg)
 	return NULL;
 }
 
-static void test_no_kick_of_a_running_processor_is_lost(void **state)
+/* kick_often() - each as soon as the one before has arrived, which is when the processor is on its way in again */
+static void kick_often(bool in_64_bits)
 {
 	static const uint8_t code[] = { 0xeb, 0xfe }; /* jmp $ */
 	struct world w;
@@ -457,9 +458,10 @@ static void test_no_kick_of_a_running_processor_is_lost(void **state)
 	pthread_t thread;
 	void *why = NULL;
 
-	(void)state;
 	world_open(&w);
 	start_at(&w, code, sizeof(code));
+	if (in_64_bits)
+		start_long(&w, w.cpu, 3, CODE_AT, 0);
 	assert_int_equal(pthread_create(&thread, NULL, run_until_told, &r), 0);
 	for (int i = 0; i < 200; i++) {
 		unsigned before = __atomic_load_n(&r.kicked, __ATOMIC_SEQ_CST);
@@ -475,6 +477,13 @@ static void test_no_kick_of_a_running_processor_is_lost(void **state)
 	assert_int_equal(pthread_join(thread, &why), 0);
 	assert_null(why);
 	world_close(&w);
+}
+
+static void test_no_kick_of_a_running_processor_is_lost(void **state)
+{
+	(void)state;
+	kick_often(false);
+	kick_often(true);
 }
 
 static void test_a_doorbell_is_signalled_without_an_exit(void **state)

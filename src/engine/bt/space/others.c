@@ -48,7 +48,6 @@ static void kick(struct bt_cpu *c, uint32_t cpus)
 		return;
 	c->exchange->addr = cpus;
 	bt_give(c, BT_EXIT_KICK_OTHERS);
-	c->attention = 1;
 }
 
 /* await() - until @i has taken its notice @n, or is where it will before it goes on */

@@ -197,6 +197,7 @@ void bt_give(struct bt_cpu *c, enum bt_exit_kind kind)
 	}
 	bt_spaces_follow(c);
 	store(&x->where, BT_IN_GUEST);
+	c->attention = 1; /* of what came before that store nobody told it */
 }
 
 void bt_kick_drain(void)
@@ -319,7 +320,6 @@ static void world_io(struct bt_cpu *c, struct bt_io *io)
 		io->data = 0;
 		__builtin_memcpy(&io->data, x->data, io->size);
 	}
-	c->attention = 1; /* a device that was asked often answers with an interrupt */
 }
 
 /* cycles_ns() - in two parts, for the product alone may be more than 64 bits. */
@@ -350,20 +350,17 @@ static void world_ipi(struct bt_cpu *c, const struct bt_ipi *ipi)
 	c->exchange->addr = ipi->dest;
 	c->exchange->size = ipi->low;
 	bt_give(c, BT_EXIT_IPI);
-	c->attention = 1;
 }
 
 static void world_eoi(struct bt_cpu *c, unsigned vector)
 {
 	c->exchange->addr = vector;
 	bt_give(c, BT_EXIT_EOI);
-	c->attention = 1;
 }
 
 static uint8_t world_acknowledge(struct bt_cpu *c)
 {
 	bt_give(c, BT_EXIT_ACKNOWLEDGE);
-	c->attention = 1;
 	return c->exchange->data[0];
 }
 
@@ -643,7 +640,6 @@ void bt_run(struct bt_cpu *c)
 		bt_give(c, BT_EXIT_DONE);
 	else
 		bt_spaces_wait(c);
-	c->attention = 1;
 	for (;;) {
 		if (look(c))
 			advance(c);
