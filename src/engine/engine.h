@@ -98,7 +98,6 @@ struct engine_ops {
 	const char *name; /* "kvm", "bt" */
 	/* guest memory is a file mapped shared, for processes of the engine's own map it, too: no private copy, no userfaultfd */
 	bool shared_memory;
-	unsigned slots;              /* of memory that it has; 0: ENGINE_SLOTS_MAX */
 	unsigned points;             /* of struct x86_debug that it has */
 	int (*probe)(struct err *e); /* can this host? no side effects. 0, or -errno with the reason */
 	int (*vm_new)(struct engine_vm **ret_vm, const struct engine_config *c, struct err *e);

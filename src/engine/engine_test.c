@@ -320,6 +320,57 @@ static void test_each_page_is_in_the_log_once_for_each_time_it_is_taken(void **s
 	}
 }
 
+static void test_hundreds_of_slots_in_one_file_come_and_go(void **state)
+{
+	/* again: in eax,0x10; mov rbx,[rax]; in eax,0x11; mov [rax],rax; jmp again */
+	static const uint8_t code[] = {
+		0xe5, 0x10, 0x48, 0x8b, 0x18, 0xe5, 0x11, 0x48, 0x89, 0x00, 0xeb, 0xf4
+	};
+	enum { PAGES = MORE_BYTES / PAGE, GONE = 301, FDS_MAX = 64 };
+	auto_close int fd = memfd_create("more", MFD_CLOEXEC);
+	uint8_t *more = mmap(NULL, MORE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int fds = dup(fd), after;
+	struct engine_exit x;
+	uint64_t got;
+	struct world w;
+
+	(void)state;
+	close(fds);
+	assert_true(more != MAP_FAILED && ftruncate(fd, MORE_BYTES) == 0);
+	world_open_with(&w, &(struct engine_config){ .n_cpus = 1, .no_irqchip = true });
+	for (unsigned i = 0; i < PAGES; i++) /* the last page of the file is the first of memory */
+		assert_return_code(engine_mem_set(w.vm,
+						  &(struct engine_mem){ .slot = ENGINE_SLOTS_MAX - 1 - i,
+									.gpa = MORE_AT + i * PAGE,
+									.size = PAGE,
+									.host = more + (PAGES - 1 - i) * PAGE,
+									.fd = fd,
+									.fd_offset = (PAGES - 1 - i) * PAGE,
+									.shared = true },
+						  &w.e),
+				   0);
+	after = dup(fd);
+	close(after);
+	assert_true(after - fds < FDS_MAX);
+	memcpy(w.mem + CODE_AT, code, sizeof(code));
+	start_long(&w, w.cpu, 0, CODE_AT, 0);
+	run(&w, &x, ENGINE_EXIT_IO);
+	for (unsigned i = 0; i < PAGES; i += 20)
+		access_at(&w, &x, MORE_AT + i * PAGE, MORE_AT + i * PAGE + 8);
+	for (unsigned i = 0; i < PAGES; i++) {
+		memcpy(&got, more + (PAGES - 1 - i) * PAGE + 8, 8);
+		assert_int_equal(got, i % 20 ? 0 : MORE_AT + i * PAGE + 8);
+	}
+	assert_return_code(
+		engine_mem_set(w.vm, &(struct engine_mem){ .slot = ENGINE_SLOTS_MAX - 1 - GONE }, &w.e), 0);
+	access_at(&w, &x, MORE_AT + (GONE - 1) * PAGE, MORE_AT + (GONE + 1) * PAGE);
+	memcpy(x.data, &(uint32_t){ MORE_AT + GONE * PAGE }, 4);
+	run(&w, &x, ENGINE_EXIT_MMIO);
+	assert_int_equal(x.addr, MORE_AT + GONE * PAGE);
+	world_close(&w);
+	munmap(more, MORE_BYTES);
+}
+
 struct writer {
 	struct engine_cpu *cpu;
 	pthread_t thread;
@@ -1105,6 +1156,7 @@ int main(void)
 		cmocka_unit_test(test_a_write_to_a_read_only_slot_is_an_mmio_exit_and_leaves_it),
 		cmocka_unit_test(test_the_dirty_log_names_the_pages_written_since_it_was_asked),
 		cmocka_unit_test(test_each_page_is_in_the_log_once_for_each_time_it_is_taken),
+		cmocka_unit_test(test_hundreds_of_slots_in_one_file_come_and_go),
 		cmocka_unit_test(test_a_copy_of_what_the_log_has_is_the_memory_though_the_guest_runs),
 		cmocka_unit_test(test_a_triple_fault_is_a_shutdown),
 		cmocka_unit_test(test_a_kick_before_the_run_ends_it_at_once_and_only_once),

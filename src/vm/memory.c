@@ -18,17 +18,11 @@ enum { PART_FIRST = GMEM_REGIONS_MAX, PAGES_PER_WORD = 64 };
 
 #define MIB (1ULL << 20)
 
-static unsigned slots_of(const struct machine *m)
-{
-	return m->vm->ops->slots ? m->vm->ops->slots : ENGINE_SLOTS_MAX;
-}
-
 /* in_parts() - is this the region that the guest sees in parts? */
 static bool in_parts(const struct machine *m, const struct gmem_region *g)
 {
 	const struct machine_memhp *h = &m->config.memhp;
-
-	unsigned slots = slots_of(m) - (m->vm->ops->shared_memory ? GMEM_REGIONS_MAX : 0);
+	const unsigned slots = ENGINE_SLOTS_MAX - (m->vm->ops->shared_memory ? GMEM_REGIONS_MAX : 0);
 
 	return h->on && g->base == h->base && h->slot_mib && h->total_mib / h->slot_mib <= slots - PART_FIRST;
 }
@@ -70,7 +64,7 @@ static int tail_set(struct machine *m, const struct gmem_region *g, bool on, str
 {
 	uint64_t at = gmem_in_file(g);
 	const struct engine_mem em = {
-		.slot = slots_of(m) - 1 - g->slot,
+		.slot = ENGINE_SLOTS_MAX - 1 - g->slot,
 		.gpa = g->base + at,
 		.size = on ? g->size - at : 0,
 		.host = g->host + at,

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/types.h>
 
 #include "base/time.h"
 #include "engine/bt/exchange.h"
@@ -13,7 +14,16 @@
 #include "engine/ioapic.h"
 #include "engine/pic.h"
 
-enum { BT_DOORBELLS_MAX = 512 };
+enum { BT_DOORBELLS_MAX = 512, BT_SLOT_WORDS = (BT_SLOTS_MAX + 63) / 64 };
+
+struct bt_file {        /* of guest memory */
+	unsigned slots; /* in it; 0: none, and nothing below */
+	int fd;         /* owned */
+	bool readonly;  /* it may be open for reading alone: one that is written is another */
+	dev_t dev;
+	ino_t ino;
+	uint32_t age; /* another for each that has had this number */
+};
 
 struct bt_doorbell {
 	uint64_t addr;
@@ -35,7 +45,10 @@ struct bt_machine {
 	pthread_mutex_t lock; /* of all below; never held while a space is waited for */
 	struct ioapic ioapic;
 	struct pic pic;
-	struct engine_mem slot[BT_SLOTS_MAX]; /* their files owned; size 0: none */
+	struct engine_mem slot[BT_SLOTS_MAX]; /* size 0: none; fd is nobody's */
+	uint8_t slot_file[BT_SLOTS_MAX];      /* the number of its file */
+	struct bt_file file[BT_FILES_MAX];
+	uint32_t files_age;
 	struct bt_doorbell doorbell[BT_DOORBELLS_MAX];
 	unsigned n_doorbells;
 	struct bt_vcpu *cpu[BT_CPUS_MAX];
@@ -60,11 +73,12 @@ struct bt_vcpu {
 	struct bt_exchange *x;
 	pthread_mutex_t lock; /* who may talk to the space; free while it runs the guest */
 	pthread_cond_t changed;
-	bool inside;         /* it runs the guest */
-	uint64_t slots_todo; /* that the space has not been told of, by number */
-	bool log_todo;       /* nor that the dirty log has been taken */
-	uint32_t kicked;     /* atomic */
-	bool answer;         /* @data is the answer to the last exit */
+	bool inside;                        /* it runs the guest */
+	uint64_t slots_todo[BT_SLOT_WORDS]; /* that the space has not been told of, by number */
+	uint32_t file_age[BT_FILES_MAX];    /* of the files that it has; 0: not */
+	bool log_todo;                      /* nor that the dirty log has been taken */
+	uint32_t kicked;                    /* atomic */
+	bool answer;                        /* @data is the answer to the last exit */
 	uint8_t data[8];
 	uint64_t exits[ENGINE_EXIT_COUNT];
 

@@ -30,17 +30,29 @@
 static int slot_tell(struct bt_vcpu *c, unsigned n)
 {
 	struct bt_machine *vm = bt__vm(c->cpu.vm);
+	unsigned file;
 	struct engine_mem m;
+	struct bt_file f;
+	bool new_file, close_file;
 	ssize_t sent = 1;
 
 	pthread_mutex_lock(&vm->lock);
 	m = vm->slot[n];
-	if (m.size)
-		sent = sock_send_fd(c->space.sock, "", 1, m.fd);
+	file = vm->slot_file[n];
+	f = vm->file[file];
+	new_file = m.size && c->file_age[file] != f.age;
+	close_file = !m.size && !f.slots && c->file_age[file] == f.age;
+	if (new_file)
+		sent = sock_send_fd(c->space.sock, "", 1, f.fd);
 	pthread_mutex_unlock(&vm->lock);
 	if (sent < 0)
 		return (int)sent;
+	if (new_file || close_file)
+		c->file_age[file] = new_file ? f.age : 0;
 	c->x->slot = (struct bt_slot_set){ .slot = n,
+					   .file = file,
+					   .new_file = new_file,
+					   .close_file = close_file,
 					   .readonly = m.readonly,
 					   .log = m.log_dirty,
 					   .gpa = m.gpa,
@@ -55,12 +67,13 @@ static int tell(struct bt_vcpu *c)
 	int r = c->log_todo ? bt__command(c, BT_PROTECT) : 0;
 
 	c->log_todo = false;
-	while (c->slots_todo && r >= 0) {
-		unsigned n = (unsigned)__builtin_ctzll(c->slots_todo);
+	for (unsigned i = 0; i < BT_SLOT_WORDS; i++)
+		while (c->slots_todo[i] && r >= 0) {
+			unsigned n = i * 64 + (unsigned)__builtin_ctzll(c->slots_todo[i]);
 
-		c->slots_todo &= c->slots_todo - 1;
-		r = slot_tell(c, n);
-	}
+			c->slots_todo[i] &= c->slots_todo[i] - 1;
+			r = slot_tell(c, n);
+		}
 	pthread_cond_broadcast(&c->changed);
 	return r;
 }
@@ -75,13 +88,15 @@ static void come_out(struct bt_vcpu *c)
 
 int bt__slot_changed(struct bt_vcpu *c, unsigned slot)
 {
+	const uint64_t bit = 1ULL << slot % 64;
+	uint64_t *todo = &c->slots_todo[slot / 64];
 	int r = 0;
 
 	pthread_mutex_lock(&c->lock);
-	c->slots_todo |= 1ULL << slot;
-	while (c->inside && c->slots_todo >> slot & 1)
+	*todo |= bit;
+	while (c->inside && *todo & bit)
 		come_out(c);
-	if (c->slots_todo >> slot & 1)
+	if (*todo & bit)
 		r = tell(c);
 	pthread_mutex_unlock(&c->lock);
 	return r;
@@ -116,7 +131,7 @@ int bt__cpu_new(struct engine_vm *v, unsigned index, struct engine_cpu **ret_cpu
 		pthread_mutex_lock(&vm->lock);
 		for (unsigned i = 0; i < BT_SLOTS_MAX; i++)
 			if (vm->slot[i].size)
-				c->slots_todo |= 1ULL << i;
+				c->slots_todo[i / 64] |= 1ULL << i % 64;
 		vm->cpu[index] = c;
 		pthread_mutex_unlock(&vm->lock);
 		r = tell(c);

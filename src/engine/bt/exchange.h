@@ -32,7 +32,8 @@
 
 enum {
 	BT_CPUID_MAX = 256,
-	BT_SLOTS_MAX = 64,
+	BT_SLOTS_MAX = 1040,
+	BT_FILES_MAX = 64, /* that slots are in: hundreds may be in one */
 	BT_CPUS_MAX = 32,
 	BT_SPACES_MAX = 8,
 	BT_CORES_MAX = 1024,
@@ -91,7 +92,7 @@ enum bt_command {
 	BT_SET,     /* @state into the processor */
 	BT_CPUID,   /* @cpuid is what it shows */
 	BT_DEBUG,   /* @debug is where it stops */
-	BT_SLOT,    /* @slot is set; its file came through the socket if it has a size */
+	BT_SLOT,    /* @slot is set; its file came through the socket if it is a new one */
 	BT_CLOCK,   /* the paravirtual clock is @clock_ahead ns ahead of the TSC from now on */
 	BT_PROTECT, /* the dirty log has been taken: what is written from now on is noted again */
 	BT_COMMAND_COUNT
@@ -114,9 +115,11 @@ enum bt_exit_kind {
 };
 
 struct bt_slot_set {
-	uint32_t slot;
+	uint32_t slot, file; /* by number */
+	uint32_t new_file;   /* instead of what had the file's number, if anything had */
 	uint32_t readonly, log;
 	uint64_t gpa, size, offset; /* bytes; size 0: taken away */
+	uint32_t close_file;        /* no slot is in it any more */
 };
 
 /* What a space counts for `hull engine stats`; relaxed, one writer. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/bug.h"
 #include "base/err.h"
@@ -26,9 +27,9 @@ static void vm_free(struct engine_vm *v)
 
 	if (!vm)
 		return;
-	for (unsigned i = 0; i < BT_SLOTS_MAX; i++)
-		if (vm->slot[i].size)
-			close(vm->slot[i].fd);
+	for (unsigned i = 0; i < BT_FILES_MAX; i++)
+		if (vm->file[i].slots)
+			close(vm->file[i].fd);
 	if (vm->exchanges)
 		munmap(vm->exchanges, EXCHANGES_BYTES);
 	if (vm->code)
@@ -94,11 +95,47 @@ static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, stru
 	return 0;
 }
 
-/* syscalls(memory): sendmsg fcntl[1]=F_DUPFD_CLOEXEC */
+/* file_take() - the number of @m's file among ours, with one slot more in it; vm->lock is held. Return: -errno */
+static int file_take(struct bt_machine *vm, const struct engine_mem *m)
+{
+	struct bt_file *f, *unused = NULL;
+	struct stat st;
+
+	if (fstat(m->fd, &st) < 0)
+		return -errno;
+	for (f = vm->file; f < vm->file + BT_FILES_MAX; f++) {
+		if (!f->slots && !unused)
+			unused = f;
+		if (f->slots && f->dev == st.st_dev && f->ino == st.st_ino && f->readonly == m->readonly)
+			break;
+	}
+	if (f == vm->file + BT_FILES_MAX) {
+		int own = unused ? (int)SYS3(SYS_fcntl, m->fd, F_DUPFD_CLOEXEC, 0) : -ENOSPC;
+
+		if (own < 0)
+			return own;
+		f = unused;
+		*f = (struct bt_file){ .fd = own,
+				       .readonly = m->readonly,
+				       .dev = st.st_dev,
+				       .ino = st.st_ino,
+				       .age = ++vm->files_age };
+	}
+	f->slots++;
+	return (int)(f - vm->file);
+}
+
+static void file_drop(struct bt_file *f)
+{
+	if (--f->slots == 0)
+		close(f->fd);
+}
+
+/* syscalls(memory): sendmsg fcntl[1]=F_DUPFD_CLOEXEC fstat newfstatat[3]=AT_EMPTY_PATH */
 static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct err *e)
 {
 	struct bt_machine *vm = bt__vm(v);
-	struct engine_mem was, now = *m;
+	struct engine_mem *s;
 	int r = 0;
 
 	if (m->slot >= BT_SLOTS_MAX)
@@ -108,16 +145,17 @@ static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct er
 			       "memory slot %u: the bt engine wants memory that its processes can share: a "
 			       "file mapped shared",
 			       m->slot);
-	if (m->size)
-		now.fd = (int)SYS3(SYS_fcntl, m->fd, F_DUPFD_CLOEXEC, 0);
-	if (m->size && now.fd < 0)
-		return err_sys(e, -now.fd, "memory slot %u", m->slot);
+	s = &vm->slot[m->slot];
 	pthread_mutex_lock(&vm->lock);
-	was = vm->slot[m->slot];
-	vm->slot[m->slot] = now;
+	if (m->size)
+		r = file_take(vm, m);
+	if (r >= 0 && s->size)
+		file_drop(&vm->file[vm->slot_file[m->slot]]);
+	if (r >= 0)
+		*s = *m;
+	if (r >= 0 && m->size)
+		vm->slot_file[m->slot] = (uint8_t)r;
 	pthread_mutex_unlock(&vm->lock);
-	if (was.size)
-		close(was.fd);
 	for (unsigned i = 0; i < BT_CPUS_MAX && r >= 0; i++)
 		if (vm->cpu[i])
 			r = bt__slot_changed(vm->cpu[i], m->slot);
@@ -215,7 +253,6 @@ static int vm_ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned 
 const struct engine_ops engine_bt = {
 	.name = "bt",
 	.shared_memory = true,
-	.slots = BT_SLOTS_MAX,
 	.points = X86_POINTS_MAX,
 	.probe = bt__host_check,
 	.vm_new = vm_new,

@@ -116,12 +116,17 @@ struct bt_slot { /* of guest memory; size 0: none */
 	bool readonly, log; /* log: what is written there is noted in bt_vm.written */
 	int fd;             /* of the file it is in, and where in it */
 	uint64_t offset;
+	uint32_t age; /* another whenever it has changed */
 };
 
 struct bt_vm { /* the same for all processors */
 	struct bt_slot slot[BT_SLOTS_MAX];
-	uint32_t slots_age; /* another whenever one of them has changed */
-	uint64_t *written;  /* a bit for each page, of all processors (mmu.h, bt_log_note()) */
+	uint16_t by_gpa
+		[BT_SLOTS_MAX]; /* those that there are, in the order of their addresses (bt_slots_sort()) */
+	unsigned n_slots;
+	uint32_t slots_age;     /* of the one that changed last */
+	int file[BT_FILES_MAX]; /* descriptors + 1; 0: none */
+	uint64_t *written;      /* a bit for each page, of all processors (mmu.h, bt_log_note()) */
 	uint64_t tsc_khz;
 	uint64_t clock_ahead; /* ns that the paravirtual clock is ahead of the TSC */
 	unsigned n_cpus;

@@ -111,6 +111,7 @@ static inline struct fixture *fixture_new(void)
 	f->vm.slot[1] = (struct bt_slot){ .gpa = 0, .size = RAM_SIZE, .host = f->ram };
 	f->vm.slot[5] =
 		(struct bt_slot){ .gpa = ROM_GPA, .size = ROM_SIZE, .host = f->rom, .readonly = true };
+	bt_slots_sort(&f->vm);
 	f->vm.tsc_khz = TEST_KHZ;
 	f->c.vm = &f->vm;
 	f->c.world = &fixture_world;

@@ -254,6 +254,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				       .size = ROM_SIZE,
 				       .host = ram + RAM_SIZE - ROM_SIZE,
 				       .readonly = true };
+	bt_slots_sort(&vm);
 	memset(cpu, 0, sizeof(*cpu));
 	cpu->vm = &vm;
 	cpu->world = &world;

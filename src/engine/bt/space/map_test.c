@@ -64,6 +64,7 @@ static int set_up(void **state)
 	has_places = map_at(BT_TABLE_BASE, BT_TABLES_SIZE) && map_at(BT_ARENA_BASE, BT_ARENA_SIZE);
 	cpu->vm = &vm;
 	vm.slot[0] = (struct bt_slot){ .size = RAM_BYTES, .host = ram, .fd = fd };
+	bt_slots_sort(&vm);
 	vm.written = written;
 	p->granule = room(1UL << 26);
 	p->flushable = room(BT_GRANULES_MAX * sizeof(*p->flushable));

@@ -104,10 +104,37 @@ static void copy_once(uint8_t *to, const uint8_t *from, size_t n)
 
 const struct bt_slot *bt_slot_of(const struct bt_vm *vm, uint64_t gpa, size_t len)
 {
-	for (const struct bt_slot *s = vm->slot; s < vm->slot + BT_SLOTS_MAX; s++)
-		if (gpa - s->gpa < s->size) /* gpa below the slot's wraps, and is too large */
+	unsigned from = 0, to = vm->n_slots;
+
+	while (from < to) {
+		unsigned middle = (from + to) / 2;
+		const struct bt_slot *s = &vm->slot[vm->by_gpa[middle]];
+
+		if (gpa < s->gpa)
+			to = middle;
+		else if (gpa - s->gpa >= s->size)
+			from = middle + 1;
+		else
 			return len <= s->size - (gpa - s->gpa) ? s : NULL;
+	}
 	return NULL;
+}
+
+void bt_slots_sort(struct bt_vm *vm)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < BT_SLOTS_MAX; i++) {
+		unsigned at = n;
+
+		if (!vm->slot[i].size)
+			continue;
+		for (; at > 0 && vm->slot[vm->by_gpa[at - 1]].gpa > vm->slot[i].gpa; at--)
+			vm->by_gpa[at] = vm->by_gpa[at - 1];
+		vm->by_gpa[at] = (uint16_t)i;
+		n++;
+	}
+	vm->n_slots = n;
 }
 
 uint8_t *bt_ram(const struct bt_vm *vm, uint64_t gpa, size_t len, bool write)

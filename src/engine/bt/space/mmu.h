@@ -36,6 +36,9 @@ static inline bool bt_is_canonical(uint64_t va)
  */
 int bt_walk(struct bt_cpu *c, uint64_t va, unsigned access, struct bt_page *ret_page);
 
+/* bt_slots_sort() - after a change of vm->slot. They do not overlap. */
+void bt_slots_sort(struct bt_vm *vm);
+
 /* bt_slot_of() - the slot that has all @len bytes at @gpa. Return: NULL where there is none. */
 const struct bt_slot *bt_slot_of(const struct bt_vm *vm, uint64_t gpa, size_t len);
 

@@ -162,6 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vm.slot[1] = (struct bt_slot){
 		.gpa = RAM_SIZE / 2, .size = RAM_SIZE / 2, .host = ram + RAM_SIZE / 2, .readonly = h.mode & 32
 	};
+	bt_slots_sort(&vm);
 	c->vm = &vm;
 	c->world = &world;
 	bt_cpu_reset(c, 0);

@@ -292,7 +292,8 @@ static void test_ram_is_only_what_lies_in_one_slot(void **state)
 	assert_null(bt_ram(vm, ~0ULL, 2, false));
 	assert_ptr_equal(bt_ram(vm, ROM_GPA, 8, false), f->rom);
 	assert_null(bt_ram(vm, ROM_GPA, 8, true));
-	vm->slot[63] = (struct bt_slot){ .gpa = 1ULL << 32, .size = 4096, .host = f->rom };
+	vm->slot[BT_SLOTS_MAX - 1] = (struct bt_slot){ .gpa = 1ULL << 32, .size = 4096, .host = f->rom };
+	bt_slots_sort(vm);
 	assert_ptr_equal(bt_ram(vm, (1ULL << 32) + 4095, 1, true), f->rom + 4095);
 }
 

@@ -71,40 +71,50 @@ static long receive_file(void)
 	return fd;
 }
 
+/* file_set() - another one for a number, or none; no slot is in what it was before. */
+static long file_set(struct bt_vm *vm, const struct bt_slot_set *set)
+{
+	int *file = &vm->file[set->file];
+	long fd = set->new_file ? receive_file() : -1;
+
+	if (set->new_file && fd < 0)
+		return fd;
+	if (*file)
+		BT_CALL(SYS_close, *file - 1);
+	*file = (int)fd + 1;
+	return 0;
+}
+
 static long slot_set(struct bt_cpu *c, const struct bt_slot_set *set)
 {
+	const bool fits = set->gpa < BT_RAM_SIZE && set->size <= BT_RAM_SIZE - set->gpa &&
+			  !((set->gpa | set->size | set->offset) & 4095);
 	struct bt_slot *s;
-	long fd = -1, r;
+	long r;
 
-	if (set->slot >= BT_SLOTS_MAX)
+	if (set->slot >= BT_SLOTS_MAX || set->file >= BT_FILES_MAX)
 		return -EINVAL;
-	if (set->size)
-		fd = receive_file();
-	if (set->size && fd < 0)
-		return fd;
+	r = set->new_file || set->close_file ? file_set(c->vm, set) : 0;
+	if (r < 0)
+		return r;
 	s = &c->vm->slot[set->slot];
 	if (s->size) {
 		bt_spaces_flush(c, BT_FLUSH_ALL, 0);
 		bt_code_kill(c, s->gpa, s->size);
-		BT_CALL(SYS_close, s->fd);
 	}
-	*s = (struct bt_slot){ 0 };
-	c->vm->slots_age++;
-	if (set->gpa >= BT_RAM_SIZE || set->size > BT_RAM_SIZE - set->gpa ||
-	    (set->gpa | set->size | set->offset) & 4095) {
-		BT_CALL(SYS_close, fd);
-		return -EINVAL;
-	}
-	if (set->size)
+	*s = (struct bt_slot){ .age = ++c->vm->slots_age };
+	if (set->size && fits)
 		*s = (struct bt_slot){ .gpa = set->gpa,
 				       .size = set->size,
 				       .host = (uint8_t *)BT_RAM_BASE + set->gpa,
 				       .readonly = set->readonly,
 				       .log = set->log,
-				       .fd = (int)fd,
-				       .offset = set->offset };
+				       .fd = c->vm->file[set->file] - 1,
+				       .offset = set->offset,
+				       .age = s->age };
+	bt_slots_sort(c->vm);
 	r = bt_spaces_slots(c);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : fits ? 0 : -EINVAL;
 }
 
 static void fpu_get(struct x86_state *s)

@@ -129,11 +129,13 @@ long bt_spaces_slots(struct bt_cpu *c)
 
 	if (p->slots_age == c->vm->slots_age)
 		return 0;
-	for (unsigned i = 0; i < BT_SLOTS_MAX; i++)
-		if (p->slot[i].size)
+	for (unsigned i = 0; i < BT_SLOTS_MAX; i++) /* first: another may come to where one was */
+		if (p->slot[i].size && p->slot[i].age != c->vm->slot[i].age)
 			BT_CALL(SYS_mmap, p->slot[i].host, p->slot[i].size, PROT_NONE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	for (unsigned i = 0; i < BT_SLOTS_MAX && r >= 0; i++) {
+		if (p->slot[i].age == c->vm->slot[i].age)
+			continue;
 		p->slot[i] = c->vm->slot[i];
 		if (p->slot[i].size)
 			r = slot_map(&p->slot[i]);

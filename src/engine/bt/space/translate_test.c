@@ -181,6 +181,7 @@ static int set_up(void **state)
 	bt_process()->store_count = calloc(1, (CODE + MEMORY) >> 12);
 	assert_non_null(bt_process()->store_count);
 	vm.slot[0] = (struct bt_slot){ .gpa = CODE, .size = MEMORY, .host = memory };
+	bt_slots_sort(&vm);
 	cpu->vm = &vm;
 	cpu->world = &world;
 	bt_cpu_reset(cpu, 0);
