@@ -242,6 +242,69 @@ static void test_an_indirect_branch_goes_where_its_operand_says(void **state)
 		}
 }
 
+/* follow() - what run.c does with an exit */
+static struct bt_block *follow(const struct bt_exit *x, enum bt_mode mode)
+{
+	bool indirect = x->why == BT_LEAVE_INDIRECT;
+	struct bt_block *b = bt_block_get(cpu, indirect ? cpu->rip : x->rip, mode);
+
+	if (indirect)
+		bt_table_put(b);
+	else
+		bt_link(x, b);
+	return b;
+}
+
+static void put(uint64_t at, const uint8_t *code, size_t len)
+{
+	memcpy(memory + (at - CODE), code, len);
+}
+
+static void clear(void)
+{
+	bt_code_kill(cpu, CODE, MEMORY);
+	bt_code_kill(cpu, HIGH, MEMORY);
+	bt_table_clear(true);
+	bt_table_clear(false);
+	memset(memory, 0xf4, MEMORY);
+	memset(cpu->gpr, 0x5a, sizeof(cpu->gpr));
+	cpu->gpr[X86_RSP] = STACK + 0x100;
+}
+
+/* A call pushes where it goes on, also where that takes more than 32 bits, and the return finds it. */
+static void test_a_call_above_four_gigabytes_is_returned_from(void **state)
+{
+	static const uint8_t call[] = { 0xe8, 0xfb, 0, 0, 0, 0xff, 0xc0 }; /* CALL + 0x100; INC eax; HLT */
+	static const uint8_t back[] = { 0xc3 };
+	const uint64_t want = HIGH + 5;
+
+	(void)state;
+	NEED_PLACES();
+	for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++) {
+		if (mode == BT_KERNEL_AC)
+			continue;
+		clear();
+		put(CODE, call, sizeof(call));
+		put(CODE + 0x100, back, sizeof(back));
+		for (unsigned round = 0; round < 4; round++) {
+			struct bt_block *b;
+			const struct bt_exit *x;
+
+			cpu->gpr[X86_RAX] = 7;
+			x = go(HIGH, mode, &b);
+			assert_memory_equal(b->entry + b->record[0].host, "\xff\x35", 2); /* by one store */
+			for (unsigned n = 0; x->why != BT_LEAVE_STEP && n < 3; n++)
+				x = enter(follow(x, mode));
+			assert_true(x->why == BT_LEAVE_STEP && x->rip == HIGH + 7);
+			assert_int_equal(cpu->gpr[X86_RAX], 8);
+			assert_int_equal(cpu->gpr[X86_RSP], STACK + 0x100);
+			assert_memory_equal(memory + (STACK + 0xf8 - CODE), &want, 8);
+			if (round > 0) /* all of it in one go */
+				assert_int_equal(enter(b)->why, BT_LEAVE_STEP);
+		}
+	}
+}
+
 static void test_a_full_cache_is_emptied_and_used_again(void **state)
 {
 	(void)state;
@@ -267,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_an_exit_of_before_everything_was_dropped_is_not_linked),
 		cmocka_unit_test(test_a_return_finds_its_block_in_the_table),
 		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
+		cmocka_unit_test(test_a_call_above_four_gigabytes_is_returned_from),
 		cmocka_unit_test(test_a_full_cache_is_emptied_and_used_again),
 	};
 

@@ -39,6 +39,7 @@ struct translation {
 	uint8_t bytes[BLOCK_INSNS_MAX * X86_INSN_MAX]; /* of the block, as they were read; when it looks */
 	struct stub stub[STUBS_MAX];
 	unsigned n_stubs, n_insns;
+	uint8_t *pushed; /* the displacement of an address that a call pushes; NULL: none */
 	bool again; /* the instruction is to be read once more: its second page could still be written unseen */
 	struct bt_record record[BLOCK_INSNS_MAX + 1];
 };
@@ -122,20 +123,23 @@ static void undo_here(struct translation *t, struct bt_record *r)
 	r->undo = (uint16_t)(t->e.at - t->b->entry);
 }
 
-/* push_return() - PUSH takes 32 bits; the rest is put over what it extended them to. */
+/*
+ * push_return() - PUSH takes 32 bits: a longer address lies behind the block. Two stores would do, but the return that loads both at once
+ * would wait until they have left the processor.
+ */
 static void push_return(struct translation *t)
 {
 	struct emit *e = &t->e;
 
-	emit_8(e, 0x68);
-	emit_32(e, t->next);
-	if ((int64_t)t->next == (int32_t)t->next)
+	if ((int64_t)t->next == (int32_t)t->next) {
+		emit_8(e, 0x68);
+		emit_32(e, t->next);
 		return;
-	emit_8(e, 0xc7); /* MOV dword [rsp + 4], high */
-	emit_8(e, 0x44);
-	emit_8(e, 0x24);
-	emit_8(e, 4);
-	emit_32(e, t->next >> 32);
+	}
+	emit_8(e, 0xff); /* PUSH qword [rip + ...] */
+	emit_8(e, 0x35);
+	emit_32(e, 0);
+	t->pushed = e->at - 4;
 }
 
 static enum verdict jump_if(struct translation *t)
@@ -743,6 +747,7 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	t->mode = mode;
 	t->rip = rip;
 	t->n_stubs = t->n_insns = 0;
+	t->pushed = NULL;
 	e->at = (uint8_t *)(((uintptr_t)s->cache_at + 15) & ~15UL);
 	head(t, 1, s->miss);
 	emit_8(e, 0xe9); /* over the other head */
@@ -767,6 +772,11 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	b->kill = e->at;
 	emit_store_imm(e, BT_AT(exit), translate__exit(BT_LEAVE_LINK, mode, rip, NULL));
 	emit_jump(e, s->leave);
+	if (t->pushed) {
+		e->at = (uint8_t *)(((uintptr_t)e->at + 7) & ~7UL);
+		emit_fill(t->pushed, e->at);
+		emit_64(e, t->next);
+	}
 	b->end = s->cache_at = e->at;
 	b->n_insns = (uint16_t)t->n_insns;
 	b->guest_len = (uint16_t)(t->rip - rip ? t->rip - rip : 1);

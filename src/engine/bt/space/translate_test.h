@@ -29,6 +29,7 @@
 #include "engine/bt/space/translate_internal.h"
 
 enum { CODE = 0x10000000, DATA = 0x10010000, STACK = 0x10020000, MEMORY = 0x30000, SIGNAL_STACK = 65536 };
+#define HIGH 0x590000000ULL /* where code is once more: its low 24 bits are CODE's, and bit 31 is set */
 
 static struct bt_cpu *cpu;
 static struct bt_vm vm;
@@ -167,9 +168,10 @@ static inline int set_up(void **state)
 	sigaltstack(&ss, NULL);
 	__asm__ volatile("rdfsbase %0" : "=r"(host_fs));
 	__asm__ volatile("rdgsbase %0" : "=r"(host_gs));
-	bt_process()->store_count = calloc(1, (CODE + MEMORY) >> 12);
+	bt_process()->store_count = calloc(1, (HIGH + MEMORY) >> 12);
 	assert_non_null(bt_process()->store_count);
 	vm.slot[0] = (struct bt_slot){ .gpa = CODE, .size = MEMORY, .host = memory };
+	vm.slot[1] = (struct bt_slot){ .gpa = HIGH, .size = MEMORY, .host = memory };
 	bt_slots_sort(&vm);
 	cpu->vm = &vm;
 	cpu->world = &world;
