@@ -11,17 +11,7 @@
 #define PAGE 4096ULL
 #define NONE (~0ULL)
 
-enum { WRITTEN_MAX = 16384 };
-
-static const uint32_t tables[][2] = {
-	/* address, bits: kernel's, user's */
-	{ BT_TABLE_KERNEL, BT_TABLE_BITS },
-	{ BT_TABLE_USER, BT_TABLE_BITS },
-	{ BT_TABLE2_KERNEL, BT_TABLE2_BITS },
-	{ BT_TABLE2_USER, BT_TABLE2_BITS },
-};
-
-static unsigned hash_of(uint64_t v)
+unsigned translate__hash(uint64_t v)
 {
 	return (unsigned)(v * 0x9e3779b97f4a7c15ULL >> 48);
 }
@@ -44,141 +34,6 @@ uint32_t translate__exit(enum bt_leave why, enum bt_mode mode, uint64_t rip, uin
 	return s->n_exits++;
 }
 
-/* --- tables of indirect targets -------------------------------------------------------------------------------------- */
-
-static uint32_t *slot(unsigned table, uint64_t rip)
-{
-	return (uint32_t *)(uintptr_t)tables[table][0] + (rip & ((1ULL << tables[table][1]) - 1));
-}
-
-/* empty() - what an unused place of a table holds: the way on. */
-static uint32_t empty(unsigned table)
-{
-	const struct translate_store *s = translate__store();
-
-	return (uint32_t)(uintptr_t)(table < 2 ? s->second[table] : s->miss);
-}
-
-/*
- * What has been put into the tables of kernel and user since they were empty: a kernel loads CR3 ten thousand times a second, and
- * seldom has it run much in between; and most pages that it invalidates hold no code. More than the list holds: the whole table is
- * filled anew.
- */
-static struct {
-	uint32_t *at[WRITTEN_MAX];
-	unsigned n;
-	uint64_t pages[1024]; /* a bit for each page with a target, hashed */
-} written[2];
-
-static uint32_t tables_age; /* of the cache that this process's tables are filled from */
-
-static unsigned page_hash(uint64_t va)
-{
-	return hash_of(va & -PAGE);
-}
-
-static void tables_fill(bool user)
-{
-	for (unsigned table = user; table < 4; table += 2) {
-		uint32_t *t = slot(table, 0), value = empty(table);
-
-		for (size_t i = 0; i < 1UL << tables[table][1]; i++)
-			t[i] = value;
-	}
-	written[user].n = 0;
-	__builtin_memset(written[user].pages, 0, sizeof(written[user].pages));
-}
-
-void bt_table_clear(bool user)
-{
-	bt_fetched_clear();
-	if (written[user].n >= WRITTEN_MAX) {
-		tables_fill(user);
-		return;
-	}
-	for (unsigned i = 0; i < written[user].n; i++) {
-		uint32_t *s = written[user].at[i];
-		bool second = s >= slot(2 + user, 0) && s < slot(2 + user, 0) + (1UL << BT_TABLE2_BITS);
-
-		*s = empty(second ? 2 + user : user);
-	}
-	if (written[user].n)
-		__builtin_memset(written[user].pages, 0, sizeof(written[user].pages));
-	written[user].n = 0;
-}
-
-void bt_table_clear_page(uint64_t va)
-{
-	unsigned h = page_hash(va);
-
-	bt_fetched_clear();
-	for (unsigned t = 0; t < 4; t++) {
-		if (!(written[t & 1].pages[h >> 6] >> (h & 63) & 1))
-			continue;
-		for (uint64_t at = va & -PAGE, end = at + PAGE; at < end; at++)
-			*slot(t, at) = empty(t);
-	}
-}
-
-void bt_table_catch_up(void)
-{
-	if (tables_age == translate__store()->age)
-		return;
-	tables_fill(false);
-	tables_fill(true);
-	tables_age = translate__store()->age;
-}
-
-static void table_set(struct bt_block *b, unsigned level)
-{
-	bool user = b->mode == BT_USER;
-	uint32_t *s = slot(2 * level + user, b->rip);
-	unsigned h = page_hash(b->rip);
-
-	*s = (uint32_t)(uintptr_t)b->head[level];
-	written[user].pages[h >> 6] |= 1ULL << (h & 63);
-	if (written[user].n < WRITTEN_MAX)
-		written[user].at[written[user].n++] = s;
-}
-
-static void table_add(struct bt_block *b)
-{
-	bool user = b->mode == BT_USER;
-
-	table_set(b, *slot(user, b->rip) != empty(user));
-}
-
-/*
- * bt_table_put() - the first target on a page brings all that are known there: a program that is started once more, or whose page
- * was invalidated, does not miss them one by one.
- */
-void bt_table_put(struct bt_block *b)
-{
-	unsigned h = page_hash(b->rip), bucket = hash_of(b->gpa / PAGE);
-
-	if (!(written[b->mode == BT_USER].pages[h >> 6] >> (h & 63) & 1))
-		for (struct bt_block *o = translate__store()->page[bucket]; o;
-		     o = o->page_next[hash_of(o->gpa / PAGE) != bucket])
-			if (!o->dead && o != b && o->mode == b->mode && !((o->gpa ^ b->gpa) & -PAGE) &&
-			    !((o->rip ^ b->rip) & -PAGE))
-				table_add(o);
-	table_add(b);
-}
-
-void bt_table_put_over(struct bt_block *b)
-{
-	table_set(b, 0);
-}
-
-static void table_remove(const struct bt_block *b)
-{
-	unsigned user = b->mode == BT_USER;
-
-	for (unsigned i = 0; i < 2; i++)
-		if (*slot(2 * i + user, b->rip) == (uint32_t)(uintptr_t)b->head[i])
-			*slot(2 * i + user, b->rip) = empty(2 * i + user);
-}
-
 /* --- start and restart ----------------------------------------------------------------------------------------------------- */
 
 void translate__reset(void)
@@ -187,6 +42,9 @@ void translate__reset(void)
 
 	for (unsigned i = 0; i < HASH_BUCKETS; i++)
 		s->hash[i] = s->page[i] = NULL;
+	for (unsigned i = 0; i < WAY_BUCKETS; i++)
+		s->way_page[i] = 0;
+	s->n_ways = 1;
 	for (uint32_t i = 0; i < s->n_blocks; i++) {
 		struct bt_block *b = s->order[i];
 
@@ -218,7 +76,8 @@ static bool is_full(void)
 
 	return s->cache_at + BLOCK_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE ||
 	       s->arena_at + 65536 > BT_ARENA_BASE + BT_ARENA_SIZE || s->n_blocks + 1 >= BLOCKS_MAX ||
-	       s->n_exits + 4 * BLOCK_INSNS_MAX >= EXITS_MAX;
+	       s->n_exits + 4 * BLOCK_INSNS_MAX >= EXITS_MAX ||
+	       s->n_ways + 4 * BLOCK_INSNS_MAX >= BT_WAYS_MAX;
 }
 
 /* --- finding --------------------------------------------------------------------------------------------------------------- */
@@ -254,16 +113,27 @@ void translate__page(struct bt_cpu *c, uint64_t gpa)
 
 static void page_add(struct bt_block *b, unsigned which, uint64_t gpa)
 {
-	struct bt_block **head = &translate__store()->page[hash_of(gpa / PAGE)];
+	struct bt_block **head = &translate__store()->page[translate__hash(gpa / PAGE)];
 
 	b->page_next[which] = *head;
 	*head = b;
 }
 
+/* translate__page_first(), _next() - blocks in the list that has those of @of's page */
+struct bt_block *translate__page_first(const struct bt_block *of)
+{
+	return translate__store()->page[translate__hash(of->gpa / PAGE)];
+}
+
+struct bt_block *translate__page_next(const struct bt_block *b, const struct bt_block *of)
+{
+	return b->page_next[translate__hash(b->gpa / PAGE) != translate__hash(of->gpa / PAGE)];
+}
+
 bool translate__insert(struct bt_block *b)
 {
 	struct translate_store *s = translate__store();
-	struct bt_block **head = &s->hash[hash_of(b->rip)];
+	struct bt_block **head = &s->hash[translate__hash(b->rip)];
 
 	if (!b->look && (!page_bit(b->gpa) || (b->gpa2 != NONE && !page_bit(b->gpa2))))
 		return false;
@@ -274,7 +144,7 @@ bool translate__insert(struct bt_block *b)
 		return true;
 	page_add(b, 0, b->gpa);
 	/* two pages may share a bucket: the second list is kept apart by which pointer it goes through */
-	if (b->gpa2 != NONE && hash_of(b->gpa / PAGE) != hash_of(b->gpa2 / PAGE))
+	if (b->gpa2 != NONE && translate__hash(b->gpa / PAGE) != translate__hash(b->gpa2 / PAGE))
 		page_add(b, 1, b->gpa2);
 	return true;
 }
@@ -317,22 +187,34 @@ static int fetch_page(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, uint64_
 	return BT_OK;
 }
 
-struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
+struct bt_block *translate__find(uint64_t rip, uint64_t gpa, enum bt_mode mode)
+{
+	struct bt_block *b = translate__store()->hash[translate__hash(rip)];
+
+	while (b && (b->rip != rip || b->gpa != gpa || b->mode != mode))
+		b = b->next;
+	return b;
+}
+
+struct bt_block *bt_block_come(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, enum bt_head by)
 {
 	struct bt_block *b;
 	uint64_t gpa;
 
 	if (fetch_page(c, rip, mode, &gpa) < 0)
 		return NULL;
-	for (b = translate__store()->hash[hash_of(rip)]; b; b = b->next)
-		if (b->rip == rip && b->gpa == gpa && b->mode == mode)
-			return b;
-	do {
+	b = translate__find(rip, gpa, mode);
+	while (!b) {
 		if (is_full()) /* each try uses room up */
 			translate__reset();
-		b = translate__block(c, rip, mode, gpa);
-	} while (!b);
+		b = translate__block(c, rip, mode, gpa, by);
+	}
 	return b;
+}
+
+struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode)
+{
+	return bt_block_come(c, rip, mode, BT_HEAD_COUNT);
 }
 
 struct bt_block *bt_block_at(const void *pc)
@@ -346,7 +228,7 @@ struct bt_block *bt_block_at(const void *pc)
 		uint32_t middle = low + (high - low) / 2;
 		struct bt_block *b = s->order[middle];
 
-		if ((const uint8_t *)pc < b->head[1])
+		if ((const uint8_t *)pc < b->begin)
 			high = middle;
 		else if ((const uint8_t *)pc >= b->end)
 			low = middle + 1;
@@ -401,9 +283,10 @@ void bt_block_kill(struct bt_cpu *c, struct bt_block *b)
 	for (struct bt_link *l = b->in; l; l = l->next)
 		emit_fill(l->patch, l->stub);
 	b->in = NULL;
-	table_remove(b);
-	unhash(&s->hash[hash_of(b->rip)], b);
-	/* who is in it goes on behind the first five bytes; who comes now leaves, and finds another */
+	translate__table_remove(b);
+	translate__ways_remove(b);
+	unhash(&s->hash[translate__hash(b->rip)], b);
+	/* nobody is in it: this is C; who comes now leaves, and finds another */
 	emit_jump(&e, b->kill);
 }
 
@@ -425,14 +308,15 @@ void bt_code_kill(struct bt_cpu *c, uint64_t gpa, size_t len)
 	struct translate_store *s = translate__store();
 
 	for (uint64_t page = gpa & -PAGE; page < gpa + len; page += PAGE) {
-		struct bt_block **at = &s->page[hash_of(page / PAGE)];
+		struct bt_block **at = &s->page[translate__hash(page / PAGE)];
 		bool left = false;
 
 		if (!bt_code_has(page))
 			continue;
 		while (*at) {
 			struct bt_block *b = *at;
-			unsigned which = hash_of(b->gpa / PAGE) == hash_of(page / PAGE) ? 0 : 1;
+			unsigned which =
+				translate__hash(b->gpa / PAGE) == translate__hash(page / PAGE) ? 0 : 1;
 			bool here =
 				(b->gpa & -PAGE) == page || (b->gpa2 != NONE && (b->gpa2 & -PAGE) == page);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* block_test.c - blocks linked, found through tables and ways, killed, dropped */
+/* block_test.c - blocks linked, found through tables and ways, killed, dropped
+ */
 #include "engine/bt/space/translate_test.h"
 
 static void test_a_link_is_followed_until_its_target_is_killed(void **state)
@@ -135,7 +136,7 @@ static void test_a_return_finds_its_block_in_the_table(void **state)
 		assert_int_equal(cpu->gpr[X86_RSP], STACK + 8);
 		assert_int_equal(cpu->gpr[X86_RCX], 0x5a5a5a5a5a5a5a5a);
 		b = bt_block_get(cpu, back, mode);
-		bt_table_put(b);
+		bt_table_put(b, BT_HEAD_RETURN);
 		cpu->gpr[X86_RSP] = STACK;
 		x = go(CODE, mode, &a);
 		assert_int_equal(x->why, BT_LEAVE_STEP);
@@ -156,8 +157,9 @@ static void test_a_return_finds_its_block_in_the_table(void **state)
 }
 
 /*
- * An indirect branch in every form of operand, with and without REX: to where it says, by the table when that has it, and with
- * the registers of before when its operand, or its push, cannot be reached.
+ * An indirect branch in every form of operand, with and without REX: to where
+ * it says, by the table when that has it, and with the registers of before when
+ * its operand, or its push, cannot be reached.
  */
 static void test_an_indirect_branch_goes_where_its_operand_says(void **state)
 {
@@ -204,8 +206,8 @@ static void test_an_indirect_branch_goes_where_its_operand_says(void **state)
 			for (unsigned round = 0; round < 2; round++) {
 				memcpy(cpu->gpr, gpr, sizeof(gpr));
 				x = go(CODE, mode, &b);
-				if (mode ==
-				    BT_KERNEL_AC) { /* where it leads, that mode is another's: the interpreter's */
+				if (mode == BT_KERNEL_AC) { /* where it leads, that mode is another's:
+                                       the interpreter's */
 					assert_int_equal(x->why, BT_LEAVE_STEP);
 					assert_int_equal(x->rip, CODE);
 					continue;
@@ -218,7 +220,7 @@ static void test_an_indirect_branch_goes_where_its_operand_says(void **state)
 				if (forms[k].call)
 					memcpy(&back, memory + (STACK + 0xf8 - CODE), 8);
 				assert_int_equal(back, forms[k].call ? CODE + (uint64_t)forms[k].len : 0);
-				bt_table_put(bt_block_get(cpu, there, mode));
+				bt_table_put(bt_block_get(cpu, there, mode), BT_HEAD_JUMP);
 			}
 			/* what cannot be reached: the operand, then a call's stack */
 			for (unsigned which = 0; which < 2 && mode != BT_KERNEL_AC; which++) {
@@ -242,16 +244,29 @@ static void test_an_indirect_branch_goes_where_its_operand_says(void **state)
 		}
 }
 
+/* --- to other pages
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
 /* follow() - what run.c does with an exit */
 static struct bt_block *follow(const struct bt_exit *x, enum bt_mode mode)
 {
-	bool indirect = x->why == BT_LEAVE_INDIRECT;
-	struct bt_block *b = bt_block_get(cpu, indirect ? cpu->rip : x->rip, mode);
+	enum bt_head by = cpu->by_return ? BT_HEAD_RETURN : BT_HEAD_JUMP;
+	struct bt_block *b;
 
-	if (indirect)
-		bt_table_put(b);
-	else
+	if (x->why == BT_LEAVE_INDIRECT) {
+		b = bt_block_come(cpu, cpu->rip, mode, by);
+		bt_table_put(b, by);
+		return b;
+	}
+	assert_int_equal(x->why, BT_LEAVE_LINK);
+	b = bt_block_get(cpu, x->rip, mode);
+	if (x->patch)
 		bt_link(x, b);
+	else
+		bt_way_put(b);
+	if (!x->patch && !x->way)
+		bt_table_put_over(b);
 	return b;
 }
 
@@ -271,7 +286,155 @@ static void clear(void)
 	cpu->gpr[X86_RSP] = STACK + 0x100;
 }
 
-/* A call pushes where it goes on, also where that takes more than 32 bits, and the return finds it. */
+/* Branches of the user's to another page in each form, on the way of which
+ * nothing changes but what they say. */
+static void test_a_way_to_another_page_is_followed_until_it_is_forgotten(void **state)
+{
+	static const struct {
+		uint8_t len, code[8];
+		unsigned pushes;
+		bool taken; /* with ZF clear and RCX not 0 */
+	} forms[] = {
+		{ 5, { 0xe9, 0xfb, 0xff, 0x00, 0x00 }, 0, true },       /* JMP */
+		{ 5, { 0xe8, 0xfb, 0xff, 0x00, 0x00 }, 8, true },       /* CALL */
+		{ 6, { 0x0f, 0x85, 0xfa, 0xff, 0x00, 0x00 }, 0, true }, /* JNE */
+	};
+	struct bt_block *a, *to;
+	const struct bt_exit *x;
+
+	(void)state;
+	NEED_PLACES();
+	for (size_t k = 0; k < ARRAY_SIZE(forms); k++)
+		for (unsigned forget = 0; forget < 4; forget++) {
+			uint64_t gpr[X86_GPR_COUNT];
+
+			clear();
+			put(CODE, forms[k].code, forms[k].len);
+			memcpy(gpr, cpu->gpr, sizeof(gpr));
+			gpr[X86_RSP] -= forms[k].pushes;
+			x = go(CODE, BT_USER, &a);
+			assert_true(x->why == BT_LEAVE_LINK && x->way && x->rip == DATA);
+			to = follow(x, BT_USER);
+			for (unsigned round = 0; round < 3; round++) {
+				cpu->gpr[X86_RSP] = STACK + 0x100;
+				be(BT_USER);
+				cpu->rflags |= X86_CF | X86_OF;
+				x = enter(a);
+				assert_true(x->why == BT_LEAVE_STEP && x->rip == DATA);
+				assert_memory_equal(cpu->gpr, gpr, sizeof(gpr));
+				assert_int_equal(cpu->rflags & X86_ARITH, X86_CF | X86_OF);
+				bt_table_clear_page(STACK); /* another page, and another half */
+				bt_table_clear(false);
+			}
+			switch (forget) {
+			case 0: bt_table_clear(true); break;
+			case 1: bt_table_clear_page(DATA + 0x123); break;
+			case 2: bt_code_kill(cpu, DATA, 1); break;
+			default: /* what there is in a process that has not heard of it: the dead
+                  block's entry */
+				bt_code_kill(cpu, DATA, 1);
+				*(uint64_t *)(BT_WAY_BASE + 8UL * (translate__store()->n_ways - 1)) =
+					(uint64_t)(uintptr_t)to->entry;
+			}
+			cpu->gpr[X86_RSP] = STACK + 0x100;
+			x = go(CODE, BT_USER, &a);
+			assert_true(x->why == BT_LEAVE_LINK && x->rip == DATA && x->way == (forget < 3));
+			assert_memory_equal(cpu->gpr, gpr, sizeof(gpr));
+			memory[DATA - CODE] = 0x90;
+			follow(x, BT_USER);
+			cpu->gpr[X86_RSP] = STACK + 0x100;
+			x = go(CODE, BT_USER, &a);
+			assert_true(x->why == BT_LEAVE_STEP);
+			assert_int_equal(x->rip, DATA + (forget < 2 ? 0 : 1));
+		}
+}
+
+static void test_the_first_target_on_a_page_brings_the_ways_to_all(void **state)
+{
+	/* JE to DATA; JMP to DATA + 0x10 */
+	static const uint8_t code[] = { 0x0f, 0x84, 0xfa, 0xff, 0, 0, 0xe9, 0x05, 0, 1, 0 };
+	const struct bt_exit *x;
+	struct bt_block *a;
+
+	(void)state;
+	NEED_PLACES();
+	clear();
+	put(CODE, code, sizeof(code));
+	follow(go(CODE, BT_USER, &a), BT_USER);
+	be(BT_USER);
+	cpu->rflags |= X86_ZF;
+	follow(enter(a), BT_USER);
+	bt_table_clear(true);
+	x = go(CODE, BT_USER, &a);
+	assert_true(x->way && x->rip == DATA + 0x10);
+	follow(x, BT_USER);
+	be(BT_USER);
+	cpu->rflags |= X86_ZF;
+	x = enter(a);
+	assert_true(x->why == BT_LEAVE_STEP && x->rip == DATA);
+}
+
+/* --- tables
+ * --------------------------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * One indirect branch to targets whose low 16 bits are the same, that need a
+ * head of their own in each table, and two that fall on one place in both
+ * tables: each time it comes to where it was sent, whoever was there before.
+ */
+static void test_targets_with_one_place_in_the_tables_are_told_apart(void **state)
+{
+	static const uint64_t targets[] = { CODE + 0x140, DATA + 0x140, HIGH + 0x140, STACK + 0x140,
+					    HIGH + 0x10140 };
+	static const uint8_t jump[] = { 0xff, 0xe0 }, back[] = { 0xc3, 0xf4 };
+
+	(void)state;
+	NEED_PLACES();
+	assert_int_equal((CODE ^ HIGH) & 0xffffff, 0);
+	for (unsigned k = 0; k < 4; k++)
+		for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++) {
+			unsigned n_missed = 0, returns = k & 1,
+				 first = k & 2; /* who has the first table's place */
+
+			if (mode == BT_KERNEL_AC)
+				continue;
+			clear();
+			put(CODE, returns ? back : jump, sizeof(jump));
+			for (unsigned round = 0; round < 40; round++) {
+				const uint64_t to = targets[(first + round * 7 / 3) % ARRAY_SIZE(targets)];
+				const struct bt_exit *x;
+				struct bt_block *b;
+
+				memset(cpu->gpr, 0x5a, sizeof(cpu->gpr));
+				cpu->gpr[X86_RAX] = to;
+				cpu->gpr[X86_RSP] = STACK + 0x200;
+				put(STACK + 0x200, (const uint8_t *)&to, 8);
+				be(mode);
+				cpu->rflags |= X86_CF | X86_ZF;
+				cpu->rip = CODE;
+				x = enter(bt_block_get(cpu, CODE, mode));
+				if (x->why == BT_LEAVE_INDIRECT) {
+					n_missed++;
+					assert_int_equal(cpu->rip, to);
+					assert_int_equal(cpu->by_return, returns);
+					b = follow(x, mode);
+					assert_int_equal(b->rip, to);
+				} else {
+					assert_int_equal(x->why, BT_LEAVE_STEP);
+					assert_int_equal(x->rip, to);
+				}
+				assert_int_equal(cpu->gpr[X86_RAX], to);
+				assert_int_equal(cpu->gpr[X86_RCX], 0x5a5a5a5a5a5a5a5a);
+				assert_int_equal(cpu->gpr[X86_RSP], STACK + 0x200 + 8 * returns);
+				assert_int_equal(cpu->rflags & X86_ARITH, X86_CF | X86_ZF);
+			}
+			assert_in_range(n_missed, ARRAY_SIZE(targets), 30);
+		}
+}
+
+/* A call pushes where it goes on, also where that takes more than 32 bits, and
+ * the return finds it. */
 static void test_a_call_above_four_gigabytes_is_returned_from(void **state)
 {
 	static const uint8_t call[] = { 0xe8, 0xfb, 0, 0, 0, 0xff, 0xc0 }; /* CALL + 0x100; INC eax; HLT */
@@ -305,6 +468,63 @@ static void test_a_call_above_four_gigabytes_is_returned_from(void **state)
 	}
 }
 
+/* --- the end of blocks
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+/* A block that is dead leads out, also where its first bytes were a branch, and
+ * stays so when what the branch led to dies. */
+static void test_a_dead_block_leads_out_whatever_it_began_with(void **state)
+{
+	static const struct {
+		uint8_t len, code[8];
+	} starts[] = {
+		{ 2, { 0xeb, 0x3e } },                         /* JMP to 0x40 */
+		{ 2, { 0x75, 0x3e } },                         /* JNE */
+		{ 4, { 0x85, 0xc0, 0x75, 0x3c } },             /* TEST eax, eax; JNE */
+		{ 5, { 0x48, 0x85, 0xc0, 0x75, 0x3b } },       /* TEST rax, rax; JNE */
+		{ 3, { 0x50, 0xeb, 0x3d } },                   /* PUSH; JMP */
+		{ 4, { 0x50, 0x58, 0x75, 0x3c } },             /* PUSH, POP; JNE */
+		{ 6, { 0x50, 0x58, 0x50, 0x58, 0xeb, 0x3a } }, /* PUSH, POP twice; JMP */
+		{ 2, { 0xe3, 0x3e } },                         /* JRCXZ */
+		{ 1, { 0xc3 } },                               /* RET */
+	};
+
+	(void)state;
+	NEED_PLACES();
+	for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++)
+		for (size_t k = 0; k < ARRAY_SIZE(starts); k++) {
+			const struct bt_exit *x;
+			struct bt_block *a, *to, *again;
+
+			clear();
+			put(CODE, starts[k].code, starts[k].len);
+			cpu->gpr[X86_RCX] = starts[k].code[0] != 0xe3;
+			x = go(CODE, mode, &a);
+			if (x->why == BT_LEAVE_LINK) {
+				assert_int_equal(x->rip, CODE + 0x40);
+				to = follow(x, mode);
+				x = go(CODE, mode, &a);
+				assert_true(x->why == BT_LEAVE_STEP && x->rip == CODE + 0x40);
+				assert_non_null(to->in);
+			}
+			bt_code_kill(cpu, CODE, 1);
+			bt_code_kill(cpu, CODE + 0x40, 1);
+			assert_true(a->dead);
+			memory[0] = 0x90;
+			memory[1] = 0xf4;
+			cpu->gpr[X86_RSP] = STACK + 0x100;
+			be(mode);
+			x = enter(a);
+			assert_true(x->why == BT_LEAVE_LINK && x->rip == CODE && !x->patch && !x->way);
+			assert_int_equal(cpu->gpr[X86_RSP], STACK + 0x100);
+			again = bt_block_get(cpu, CODE, mode);
+			assert_ptr_not_equal(again, a);
+			x = enter(again);
+			assert_true(x->why == BT_LEAVE_STEP && x->rip == CODE + 1);
+		}
+}
+
 static void test_a_full_cache_is_emptied_and_used_again(void **state)
 {
 	(void)state;
@@ -330,7 +550,11 @@ int main(void)
 		cmocka_unit_test(test_an_exit_of_before_everything_was_dropped_is_not_linked),
 		cmocka_unit_test(test_a_return_finds_its_block_in_the_table),
 		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
+		cmocka_unit_test(test_a_way_to_another_page_is_followed_until_it_is_forgotten),
+		cmocka_unit_test(test_the_first_target_on_a_page_brings_the_ways_to_all),
+		cmocka_unit_test(test_targets_with_one_place_in_the_tables_are_told_apart),
 		cmocka_unit_test(test_a_call_above_four_gigabytes_is_returned_from),
+		cmocka_unit_test(test_a_dead_block_leads_out_whatever_it_began_with),
 		cmocka_unit_test(test_a_full_cache_is_emptied_and_used_again),
 	};
 

@@ -74,7 +74,7 @@ void bt_cpu_reset(struct bt_cpu *c, unsigned index)
 	c->shift_of[1] = BT_SHIFT;
 	c->unshift_of[0] = 0;
 	c->unshift_of[1] = -BT_SHIFT;
-	c->table2_mask = (1UL << BT_TABLE2_BITS) - 1;
+	c->table2_mask = BT_TABLE2_MASK;
 	both_reset(c);
 	c->cr0 = CR0_RESET;
 	c->xcr0 = 1;

@@ -226,10 +226,11 @@ struct bt_cpu {
 	uint64_t host_rsp;
 	uint64_t fs_view, gs_view; /* the host's segment bases while translated code runs */
 	uint64_t scratch[BT_SCRATCH];
-	uint64_t target_rax, target_rcx; /* saved around an indirect branch */
-	uint64_t shift_of[2];            /* by bit 63 of an address: 0, BT_SHIFT */
-	uint64_t unshift_of[2];          /* 0, -BT_SHIFT */
-	uint64_t table2_mask;            /* (1 << BT_TABLE2_BITS) - 1 */
+	uint64_t target_rcx;    /* saved around an indirect branch */
+	uint64_t by_return;     /* 1: the indirect branch that left was one; 0: another */
+	uint64_t shift_of[2];   /* by bit 63 of an address: 0, BT_SHIFT */
+	uint64_t unshift_of[2]; /* 0, -BT_SHIFT */
+	uint64_t table2_mask;   /* BT_TABLE2_MASK */
 	uint64_t xcr0;
 	uint64_t fs_base, gs_base, kernel_gs_base; /* the guest's; seg[].base is not used for FS and GS */
 

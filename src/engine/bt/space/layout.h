@@ -12,7 +12,7 @@
  *	0x000071070000  its vector registers while none of its processes runs
  *	0x000071080000  struct bt_vm, the same for all
  *	0x000071100000  exchanges with the manager, of all processors
- *	0x000072000000  tables of indirect targets
+ *	0x000072000000  tables of indirect targets, and from 0x72800000 ways to other pages    private
  *	0x000074000000  translated code                                              shared by the machine's processors
  *	0x007000000000  descriptions of blocks, views, lists                         shared
  *	0x007050000000  where each processor has translated code, a bit for each page
@@ -50,13 +50,14 @@
 #define BT_RAM_SIZE    0x010000000000ULL /* bytes of guest physical addresses that can hold memory */
 #define BT_KERNEL_VIEW 0x018000000000ULL
 
-/* Tables of indirect targets: 32-bit addresses of translated code, by the low bits of the guest address. */
-#define BT_TABLE_BITS    16 /* first level */
-#define BT_TABLE2_BITS   18 /* second level, reached when the first has another target */
-#define BT_TABLE_KERNEL  BT_TABLE_BASE
-#define BT_TABLE_USER    (BT_TABLE_BASE + 0x100000UL)
-#define BT_TABLE2_KERNEL (BT_TABLE_BASE + 0x200000UL)
-#define BT_TABLE2_USER   (BT_TABLE_BASE + 0x400000UL)
-#define BT_TABLES_SIZE   0x600000UL
+/* Tables of indirect targets: 64-bit addresses of translated code, by bits of the guest address. Two of each: the kernel's, the user's. */
+#define BT_TABLE_BYTES        0x80000UL
+#define BT_TABLE(which, user) (BT_TABLE_BASE + (2UL * (which) + (user)) * BT_TABLE_BYTES) /* enum bt_head */
+#define BT_TABLE_BITS         16                                                          /* the low ones */
+#define BT_TABLE2_BITS        15 /* second level, reached when the first has another target: those of the mask */
+#define BT_TABLE2_MASK        0xff01fcUL
+#define BT_WAY_BASE           (BT_TABLE_BASE + 0x800000UL) /* way.c: 64-bit addresses of translated code */
+#define BT_WAYS_MAX           (1UL << 20)
+#define BT_TABLES_SIZE        0x1000000UL /* of all the above */
 
 #endif

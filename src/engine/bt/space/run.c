@@ -523,14 +523,22 @@ static void step(struct bt_cpu *c)
 		stop(c);
 }
 
-/* next() - the block to go on in without another look; NULL: why it cannot be fetched is an exception */
-static struct bt_block *next(struct bt_cpu *c, enum bt_mode mode)
+/*
+ * come() - the block to go on in without another look, @by an indirect branch or (BT_HEAD_COUNT) otherwise. NULL: why it cannot be fetched
+ * is an exception.
+ */
+static struct bt_block *come(struct bt_cpu *c, enum bt_mode mode, enum bt_head by)
 {
-	struct bt_block *b = bt_block_get(c, c->rip, mode);
+	struct bt_block *b = bt_block_come(c, c->rip, mode, by);
 
 	if (!b)
 		took(c, bt_event_fault(c));
 	return b;
+}
+
+static struct bt_block *next(struct bt_cpu *c, enum bt_mode mode)
+{
+	return come(c, mode, BT_HEAD_COUNT);
 }
 
 /*
@@ -578,22 +586,29 @@ static void refill(struct bt_cpu *c)
 static struct bt_block *leave(struct bt_cpu *c, const struct bt_exit *x)
 {
 	struct bt_block *b;
+	enum bt_head by;
 
 	switch (x->why) {
 	case BT_LEAVE_LINK:
 		bt_count(c, BT_COUNT_LINK);
 		c->rip = x->rip;
 		b = next(c, x->mode);
-		if (b && !x->patch) /* from one that is dead, which a table still has */
-			bt_table_put_over(b);
-		else if (b)
+		if (!b)
+			return NULL;
+		if (x->patch) {
 			bt_link(x, b);
+			return b;
+		}
+		bt_way_put(b);
+		if (!x->way) /* from one that is dead, which a table still has */
+			bt_table_put_over(b);
 		return b;
 	case BT_LEAVE_INDIRECT:
 		bt_count(c, BT_COUNT_INDIRECT);
-		b = next(c, mode_of(c));
+		by = c->by_return ? BT_HEAD_RETURN : BT_HEAD_JUMP;
+		b = come(c, mode_of(c), by);
 		if (b)
-			bt_table_put(b);
+			bt_table_put(b, by);
 		return b;
 	case BT_LEAVE_SYSCALL: bt_count(c, BT_COUNT_SYSCALL); return crossed(c, x->rip, 2, bt_syscall);
 	case BT_LEAVE_SYSRET: return crossed(c, x->rip, 3, sysret);

@@ -81,20 +81,27 @@ static void leave(struct emit *e)
 	back(e);
 }
 
-/* second() - the other table, by bits of RCX that PEXT gathers without touching a flag. */
-static void second(struct emit *e, uint32_t table)
+/* second() - the other table, by bits of the target that PEXT gathers without touching a flag */
+static void second(struct emit *e, enum bt_head which, bool user)
 {
-	static const uint8_t pext[] = { 0xc4, 0xe2, 0x72, 0xf5, 0x04, 0x25 }; /* PEXT eax, ecx, [mask] */
+	static const uint8_t pext[] = { 0xc4, 0xe2, 0x72, 0xf5, 0x0c, 0x25 }; /* PEXT ecx, ecx, [mask] */
+	struct translate_store *s = translate__store();
 
+	s->second[which][user] = e->at;
+	if (which == BT_HEAD_RETURN) {
+		emit_8(e, 0x59); /* POP rcx */
+		s->popped[user] = e->at;
+		emit_store(e, BT_AT(rip), X86_RCX);
+	}
+	emit_store_imm(e, BT_AT(by_return), which == BT_HEAD_RETURN);
+	emit_load(e, X86_RCX, BT_AT(rip));
 	for (size_t i = 0; i < sizeof(pext); i++)
 		emit_8(e, pext[i]);
 	emit_32(e, BT_AT(table2_mask));
-	emit_8(e, 0x8b); /* MOV eax, [rax * 4 + table] */
-	emit_8(e, 0x04);
-	emit_8(e, 0x85);
-	emit_32(e, table);
-	emit_8(e, 0xff); /* JMP rax */
-	emit_8(e, 0xe0);
+	emit_8(e, 0xff); /* JMP [rcx * 8 + table] */
+	emit_8(e, 0x24);
+	emit_8(e, 0xcd);
+	emit_32(e, BT_TABLE(BT_HEAD_SECOND, user));
 }
 
 void translate__stubs(void)
@@ -115,15 +122,12 @@ void translate__stubs(void)
 	s->leave = e.at;
 	leave(&e);
 	s->miss = e.at;
-	emit_store(&e, BT_AT(rip), X86_RCX);
 	emit_load(&e, X86_RCX, BT_AT(target_rcx));
-	emit_load(&e, X86_RAX, BT_AT(target_rax));
 	exit_number(&e, indirect);
 	emit_jump(&e, s->leave);
-	s->second[0] = e.at;
-	second(&e, BT_TABLE2_KERNEL);
-	s->second[1] = e.at;
-	second(&e, BT_TABLE2_USER);
+	for (enum bt_head which = BT_HEAD_JUMP; which < BT_HEAD_SECOND; which++)
+		for (unsigned user = 0; user < 2; user++)
+			second(&e, which, user);
 	s->cache_at = s->cache_first = e.at;
 }
 

@@ -19,13 +19,17 @@
 #define PAGE 4096ULL
 #define NONE (~0ULL)
 
-struct stub { /* a hole in the block that leads to an exit */
-	uint8_t *hole;
+struct stub {          /* a hole in the block that leads to an exit */
+	uint8_t *hole; /* NULL: only a way leads there */
+	uint32_t way;  /* 0: none */
 	uint8_t why, mode;
 	uint64_t rip;
 };
 
-enum { STUBS_MAX = 2 * BLOCK_INSNS_MAX + 8, SELECTOR_PLACE = 4 /* in scratch: rewrite() has those below */ };
+enum {
+	STUBS_MAX = 2 * BLOCK_INSNS_MAX + 8,
+	SELECTOR_PLACE = 4 /* in scratch: rewrite() has those below */
+};
 
 struct translation {
 	struct bt_cpu *c;
@@ -44,62 +48,70 @@ struct translation {
 	struct bt_record record[BLOCK_INSNS_MAX + 1];
 };
 
+/*
+ * keep_apart() - a kill overwrites a block's first bytes, a link its own displacement for as long as its target lives: what comes next
+ * has one behind @opcode bytes, so it gets out of the way. What is moved is shorter than a displacement, so it has none.
+ */
+static void keep_apart(struct translation *t, unsigned opcode)
+{
+	static const uint8_t nop[KILL_BYTES][4] = {
+		{ 0 }, { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 }, { 0x0f, 0x1f, 0x40, 0x00 },
+	};
+	uint8_t *entry = t->b->entry;
+	unsigned len = (unsigned)(t->e.at - entry), by = KILL_BYTES - opcode - len;
+
+	if (len + opcode >= KILL_BYTES)
+		return;
+	for (unsigned n = len; n-- > 0;)
+		entry[n + by] = entry[n];
+	for (unsigned n = 0; n < by; n++)
+		entry[n] = nop[by][n];
+	for (unsigned n = 0; n < t->n_insns; n++) {
+		t->record[n].host += (uint16_t)(n ? by : 0);
+		t->record[n].undo += (uint16_t)by;
+	}
+	t->e.at += by;
+}
+
+/* way() - for a branch of the user's to another page, which may be one and then another: JMP [the way]. Return: 0, and nothing, for others. */
+static uint32_t way(struct translation *t, enum bt_leave why, uint64_t rip)
+{
+	return why == BT_LEAVE_LINK && t->mode == BT_USER && ((rip ^ t->b->rip) & -PAGE) ?
+		       translate__way(rip) :
+		       0;
+}
+
+static void jump_through(struct emit *e, uint32_t n)
+{
+	emit_8(e, 0xff);
+	emit_absolute(e, 4, (uint32_t)BT_WAY_BASE + 8 * n);
+}
+
 /* hole() - JMP to an exit of the block's own. */
 static void hole(struct translation *t, enum bt_leave why, uint64_t rip)
 {
-	t->stub[t->n_stubs++] = (struct stub){ emit_hole(&t->e), (uint8_t)why, (uint8_t)t->mode, rip };
+	uint32_t n = way(t, why, rip);
+	uint8_t *at = NULL;
+
+	if (n) {
+		jump_through(&t->e, n);
+	} else {
+		if (why == BT_LEAVE_LINK)
+			keep_apart(t, 1);
+		at = emit_hole(&t->e);
+	}
+	t->stub[t->n_stubs++] = (struct stub){ at, n, (uint8_t)why, (uint8_t)t->mode, rip };
 }
 
-/* --- heads: entered from a table, with the target in RCX ------------------------------------------------------------------- */
-
-static void head(struct translation *t, unsigned level, const uint8_t *otherwise)
-{
-	struct emit *e = &t->e;
-	uint64_t rip = t->b->rip;
-	uint8_t *hit;
-
-	t->b->head[level] = e->at;
-	if ((int64_t)rip == (int32_t)rip) {
-		emit_8(e, 0x48); /* LEA rcx, [rcx - rip] */
-		emit_8(e, 0x8d);
-		emit_8(e, 0x89);
-		emit_32(e, -rip);
-	} else {
-		emit_mov_imm(e, X86_RAX, -rip);
-		emit_add(e, X86_RCX, X86_RCX, X86_RAX, 0);
-	}
-	emit_8(e, 0xe3); /* JRCXZ */
-	emit_8(e, 0);
-	hit = e->at - 1;
-	if ((int64_t)rip == (int32_t)rip) {
-		emit_8(e, 0x48);
-		emit_8(e, 0x8d);
-		emit_8(e, 0x89);
-		emit_32(e, rip);
-	} else {
-		emit_mov_imm(e, X86_RAX, rip);
-		emit_add(e, X86_RCX, X86_RCX, X86_RAX, 0);
-	}
-	emit_jump(e, otherwise);
-	*hit = (uint8_t)(e->at - (hit + 1));
-	emit_load(e, X86_RCX, BT_AT(target_rcx));
-	emit_load(e, X86_RAX, BT_AT(target_rax));
-}
-
-/* lookup() - to the block for the target in RCX. */
-static void lookup(struct translation *t)
+/* lookup() - to the head that the table has for the low word of the target, in RCX */
+static void lookup(struct translation *t, enum bt_head which)
 {
 	struct emit *e = &t->e;
 
-	emit_8(e, 0x0f); /* MOVZX eax, cx */
-	emit_8(e, 0xb7);
-	emit_8(e, 0xc1);
-	emit_8(e, 0x8b); /* MOV eax, [rax * 4 + table] */
-	emit_8(e, 0x04);
-	emit_8(e, 0x85);
-	emit_32(e, t->mode == BT_USER ? BT_TABLE_USER : BT_TABLE_KERNEL);
-	emit_8(e, 0xff); /* JMP rax */
-	emit_8(e, 0xe0);
+	emit_8(e, 0xff); /* JMP [rcx * 8 + table] */
+	emit_8(e, 0x24);
+	emit_8(e, 0xcd);
+	emit_32(e, BT_TABLE(which, t->mode == BT_USER));
 }
 
 /* --- control flow: each ends the block, but for a branch that is not taken -------------------------------------------------------- */
@@ -112,10 +124,27 @@ static enum verdict step(struct translation *t)
 	return END;
 }
 
-static void save_target(struct translation *t)
+static void low_word(struct translation *t, unsigned reg) /* MOVZX ecx, reg16 */
+{
+	struct emit *e = &t->e;
+
+	if (reg >= 8)
+		emit_8(e, 0x41);
+	emit_8(e, 0x0f);
+	emit_8(e, 0xb7);
+	emit_8(e, 0xc8 | (reg & 7));
+}
+
+/* found() - an indirect branch's target is in the register */
+static void found(struct translation *t, unsigned reg)
+{
+	emit_store(&t->e, BT_AT(rip), reg);
+	low_word(t, reg);
+}
+
+static void save_rcx(struct translation *t)
 {
 	emit_store(&t->e, BT_AT(target_rcx), X86_RCX);
-	emit_store(&t->e, BT_AT(target_rax), X86_RAX);
 }
 
 static void undo_here(struct translation *t, struct bt_record *r)
@@ -149,10 +178,12 @@ static enum verdict jump_if(struct translation *t)
 
 	if (t->i.p66)
 		return step(t);
+	keep_apart(t, 2);
 	emit_8(e, 0x0f);
 	emit_8(e, 0x80 | t->i.cc);
 	emit_32(e, 0);
-	t->stub[t->n_stubs++] = (struct stub){ e->at - 4, BT_LEAVE_LINK, (uint8_t)t->mode, target };
+	t->stub[t->n_stubs++] = (struct stub){ e->at - 4, way(t, BT_LEAVE_LINK, target), BT_LEAVE_LINK,
+					       (uint8_t)t->mode, target };
 	return GO_ON;
 }
 
@@ -160,6 +191,7 @@ static enum verdict jump_if(struct translation *t)
 static enum verdict loop(struct translation *t)
 {
 	struct emit *e = &t->e;
+	uint8_t *over;
 
 	if (t->i.p66)
 		return step(t);
@@ -168,8 +200,10 @@ static enum verdict loop(struct translation *t)
 	emit_8(e, t->i.opcode);
 	emit_8(e, 2);
 	emit_8(e, 0xeb);
-	emit_8(e, 5);
+	emit_8(e, 0);
+	over = e->at;
 	hole(t, BT_LEAVE_LINK, t->next + t->i.imm);
+	over[-1] = (uint8_t)(e->at - over);
 	return GO_ON;
 }
 
@@ -182,9 +216,8 @@ static bool target(struct translation *t, struct bt_record *r)
 	if (!t->i.is_mem) {
 		if (t->i.rm == X86_RSP && t->mode != BT_USER)
 			return false;
-		save_target(t);
-		if (t->i.rm != X86_RCX)
-			emit_mov(&t->e, X86_RCX, t->i.rm);
+		save_rcx(t);
+		found(t, t->i.rm);
 		return true;
 	}
 	/* CALL or JMP [x] is MOV rcx, [x] in other bits: the same ModRM but for its middle */
@@ -204,8 +237,9 @@ static bool target(struct translation *t, struct bt_record *r)
 	load.op_size = 8;
 	if (!rewrite_possible(&load, t->mode, t->next))
 		return false;
-	save_target(t);
+	save_rcx(t);
 	rewrite(&t->e, &load, code, t->mode, t->next, t->b->entry, r);
+	found(t, X86_RCX);
 	r->undo_first = r->undo; /* RCX is written by the load itself: at the load it is the guest's */
 	r->n_first = r->n_saved;
 	return true;
@@ -227,7 +261,7 @@ static enum verdict indirect(struct translation *t, struct bt_record *r, bool ca
 		undo_here(t, r);
 		push_return(t);
 	}
-	lookup(t);
+	lookup(t, BT_HEAD_JUMP);
 	return END;
 }
 
@@ -237,17 +271,25 @@ static enum verdict ret(struct translation *t, struct bt_record *r)
 
 	if (t->i.p66 || t->mode == BT_KERNEL_AC)
 		return step(t);
-	save_target(t);
+	save_rcx(t);
 	undo_here(t, r);
-	emit_8(e, 0x59); /* POP rcx */
-	if (t->i.imm) {
+	if (t->i.imm) {          /* what it takes from the stack besides, no head knows */
+		emit_8(e, 0x59); /* POP rcx */
 		emit_8(e, 0x48); /* LEA rsp, [rsp + imm] */
 		emit_8(e, 0x8d);
 		emit_8(e, 0xa4);
 		emit_8(e, 0x24);
 		emit_32(e, t->i.imm);
+		found(t, X86_RCX);
+		lookup(t, BT_HEAD_JUMP);
+		return END;
 	}
-	lookup(t);
+	emit_8(e, 0x48); /* MOV rcx, [rsp] */
+	emit_8(e, 0x8b);
+	emit_8(e, 0x0c);
+	emit_8(e, 0x24);
+	low_word(t, X86_RCX);
+	lookup(t, BT_HEAD_RETURN);
 	return END;
 }
 
@@ -710,27 +752,27 @@ static void body(struct translation *t)
 	}
 }
 
-/* stub_emit() - the way out of one hole. A user's branch to another page goes through the table: that page may change. */
+/* stub_emit() - the way out of one hole */
 static void stub_emit(struct translation *t, const struct stub *s)
 {
 	struct emit *e = &t->e;
-	bool far_user = s->why == BT_LEAVE_LINK && s->mode == BT_USER && ((s->rip ^ t->b->rip) & -PAGE);
+	uint32_t exit = translate__exit((enum bt_leave)s->why, (enum bt_mode)s->mode, s->rip,
+					s->why == BT_LEAVE_LINK && !s->way ? s->hole : NULL);
 
-	emit_fill(s->hole, e->at);
-	if (far_user) {
-		t->mode = BT_USER;
-		save_target(t);
-		emit_mov_imm(e, X86_RCX, s->rip);
-		lookup(t);
-		return;
+	if (s->hole)
+		emit_fill(s->hole, e->at);
+	if (s->hole && s->way)
+		jump_through(e, s->way);
+	if (s->way) {
+		translate__way_out(s->way, e->at);
+		translate__store()->exit[exit].way = true;
 	}
-	emit_store_imm(e, BT_AT(exit),
-		       translate__exit((enum bt_leave)s->why, (enum bt_mode)s->mode, s->rip,
-				       s->why == BT_LEAVE_LINK ? s->hole : NULL));
+	emit_store_imm(e, BT_AT(exit), exit);
 	emit_jump(e, translate__store()->leave);
 }
 
-struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, uint64_t gpa)
+struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, uint64_t gpa,
+				  enum bt_head by)
 {
 	struct translate_store *s = translate__store();
 	struct bt_block *b = translate__alloc(sizeof(*b));
@@ -748,19 +790,10 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	t->rip = rip;
 	t->n_stubs = t->n_insns = 0;
 	t->pushed = NULL;
-	e->at = (uint8_t *)(((uintptr_t)s->cache_at + 15) & ~15UL);
-	head(t, 1, s->miss);
-	emit_8(e, 0xe9); /* over the other head */
-	emit_32(e, 0);
-	{
-		uint8_t *over = e->at - 4;
-
-		head(t, 0, s->second[mode == BT_USER]);
-		emit_fill(over, e->at);
-	}
+	b->begin = e->at = translate__line(s->cache_at);
+	if (by < BT_HEAD_COUNT)
+		translate__head(e, b, by);
 	b->entry = e->at;
-	for (unsigned n = 0; n < 5; n++) /* NOP of five bytes: one instruction, which a jump replaces */
-		emit_8(e, (uint8_t[]){ 0x0f, 0x1f, 0x44, 0, 0 }[n]);
 	if (t->looks)
 		from = emit_hole(e);
 	begin = e->at;

@@ -9,10 +9,8 @@
  *
  *	direct branches    a jump that first leads to an exit stub (BT_LEAVE_LINK) and is patched to its target's @entry: a link. Links are on
  *	                   the target's list; killing a block takes them back.
- *	indirect branches  target in RCX (RAX and RCX saved in target_rax, target_rcx), looked up by its low 16 bits in a table of 32-bit code
- *	                   addresses; a block's @head checks that it is what was looked for, restores both, and falls into @entry.
- *	                   A miss goes to a second table of 2^18, then leaves (BT_LEAVE_INDIRECT).
- *	user mode          blocks link only within their page: the next page may be another one tomorrow
+ *	                   A user's to another page, which may be one today and another tomorrow, is no link but a way (way.c).
+ *	indirect branches  jump through a table to the head of a block, which checks that it is what was looked for (table.c)
  *
  * On a page that is written all the time (code.c) a block of the user's begins with a look at the bytes that it was made from, and ends
  * behind each store: a store into its own next instruction takes effect, too.
@@ -42,6 +40,7 @@ enum bt_leave {
 struct bt_exit {
 	uint8_t why;  /* enum bt_leave */
 	uint8_t mode; /* enum bt_mode at @rip */
+	bool way;     /* it was a way that led here */
 	uint64_t rip;
 	uint8_t *patch; /* the 32-bit displacement that led here; NULL: none */
 };
@@ -64,15 +63,21 @@ enum { BT_SELECT_RSI = BT_SCRATCH - 2, BT_SELECT_RDI = BT_SCRATCH - 1 };
 
 struct bt_link;
 
+/* Which table a block is entered from (table.c). */
+enum bt_head { BT_HEAD_JUMP, BT_HEAD_RETURN, BT_HEAD_SECOND, BT_HEAD_COUNT };
+
 struct bt_block {
 	uint64_t rip;
 	uint64_t gpa, gpa2; /* of its first byte; of the second page it is on, ~0: none */
 	uint8_t mode;
 	bool dead;
 	uint16_t n_insns, guest_len;
-	uint8_t *head[2]; /* entered through the first and second table */
-	uint8_t *entry;   /* entered by links and from C: at least 5 bytes that a jump may overwrite */
-	uint8_t *kill;    /* where a dead block's entry leads: out */
+	uint8_t come_by;              /* a bit for each head that it has been wanted for */
+	uint8_t *head[BT_HEAD_COUNT]; /* NULL: not yet wanted */
+	uint8_t *begin;               /* of its code: the head it was made with, or entry */
+	uint8_t *
+		entry; /* entered by links and from C: KILL_BYTES, with no link's displacement in them, that a jump may overwrite */
+	uint8_t *kill; /* where a dead block's entry leads: out */
 	uint8_t *look,
 		*look_load; /* where it looks at its bytes, and where that can fault; NULL: its page is kept from being written */
 	uint8_t *end;
@@ -86,7 +91,9 @@ void bt_translate_init(struct bt_vm *vm);
 
 /* bt_block_get() - the block at @rip, translated if need be. NULL: c->fault has why it cannot be fetched. May first drop everything, when the cache is full. */
 struct bt_block *bt_block_get(struct bt_cpu *c, uint64_t rip, enum bt_mode mode);
-/* bt_block_at() - the block in whose code (head to end) the host address is; NULL: none, a stub. Async-signal-safe. */
+/* bt_block_come() - the same, by an indirect branch: a block that is made begins with the head for it */
+struct bt_block *bt_block_come(struct bt_cpu *c, uint64_t rip, enum bt_mode mode, enum bt_head by);
+/* bt_block_at() - the block in whose code (begin to end) the host address is; NULL: none, a stub. Async-signal-safe. */
 struct bt_block *bt_block_at(const void *pc);
 bool bt_is_cache(const void *pc);
 
@@ -99,15 +106,16 @@ bt_leave_signal(void); /* where a signal handler sends the host's RIP after it s
 bool bt_is_entering(const void *pc);
 
 void bt_link(const struct bt_exit *x, struct bt_block *to); /* refuses what must not be linked */
-void bt_table_put(struct bt_block *b);                      /* into the tables of indirect targets */
+void bt_table_put(struct bt_block *b, enum bt_head which);  /* into the tables of indirect targets */
 void bt_table_put_over(struct bt_block *b); /* the same, where one that is dead now has the place */
+void bt_way_put(struct bt_block *b);        /* the ways of the user's that lead there */
 void bt_fetched_clear(void); /* forgets where code was fetched from: addresses may mean other pages now */
 void bt_table_catch_up(
 	void); /* the tables are each process's own, the cache is not: it may have been dropped meanwhile */
 void bt_table_clear(bool user);        /* the user's or the kernel's */
 void bt_table_clear_page(uint64_t va); /* all targets on one guest page */
 
-/* bt_block_kill() - unlinked, out of tables; whoever runs in it goes on to its end. It is counted. */
+/* bt_block_kill() - unlinked, out of tables, left by who comes to it still. Nobody is in it. It is counted. */
 void bt_block_kill(struct bt_cpu *c, struct bt_block *b);
 /* bt_code_kill() - every block with a byte in [gpa, gpa + len) */
 void bt_code_kill(struct bt_cpu *c, uint64_t gpa, size_t len);

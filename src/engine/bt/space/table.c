@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * table.c - where indirect branches find their blocks
+ *
+ * Theory of operation. An indirect branch jumps through a table, by the low 16 bits of its target: returns through one, the others
+ * through another, for neither may find the other's heads. A head is code that stands for one block: it checks that its block is what
+ * was looked for and goes on into it. RCX is all that the two use between them, and no flag:
+ *
+ *	others   MOV [target_rcx], rcx; MOV [rip], target; MOVZX ecx, target's low word; JMP [rcx * 8 + table]
+ *	head     MOV rcx, [rip]; LEA rcx, [rcx - the block's rip]; JRCXZ hit; JMP second; hit: MOV rcx, [target_rcx]
+ *	returns  MOV [target_rcx], rcx; MOV rcx, [rsp]; MOVZX ecx, cx; JMP [rcx * 8 + table]
+ *	head     POP rcx; as above
+ *
+ * What a return could read it can pop: no fault is in a head. Who is not found goes to a second table, for both kinds and by other bits,
+ * and from there out (BT_LEAVE_INDIRECT). A head is made when it is wanted first: before the block, if the block is made then, else by itself.
+ *
+ * Tables are each process's own: they say what is at an address, which is another thing in another address space.
+ */
+#include "engine/bt/space/emit.h"
+#include "engine/bt/space/translate_internal.h"
+
+#define PAGE 4096ULL
+
+enum { WRITTEN_MAX = 16384, HEAD_BYTES_MAX = 96 };
+
+static unsigned bits(unsigned which)
+{
+	return which == BT_HEAD_SECOND ? BT_TABLE2_BITS : BT_TABLE_BITS;
+}
+
+static uint64_t *slot(unsigned which, bool user, uint64_t rip)
+{
+	uint64_t n = which == BT_HEAD_SECOND ? (rip >> 2 & 0x7f) | (rip >> 16 & 0xff) << 7 : rip & 0xffff;
+
+	return (uint64_t *)BT_TABLE(which, user) + n;
+}
+
+_Static_assert(BT_TABLE_BITS == 16 && BT_TABLE2_BITS == 15 && BT_TABLE2_MASK == 0xff01fc, "as slot() has it");
+
+/* empty() - what an unused place of a table holds: the way on. */
+static uint64_t empty(unsigned which, bool user)
+{
+	const struct translate_store *s = translate__store();
+
+	return (uint64_t)(uintptr_t)(which == BT_HEAD_SECOND ? s->miss : s->second[which][user]);
+}
+
+/*
+ * What has been put into the tables of kernel and user since they were empty: a kernel loads CR3 ten thousand times a second, and
+ * seldom has it run much in between; and most pages that it invalidates hold no code. More than the list holds: the whole table is
+ * filled anew.
+ */
+static struct {
+	uint64_t *at[WRITTEN_MAX];
+	unsigned n;
+	uint64_t pages[1024]; /* a bit for each page with a target, hashed */
+} written[2];
+
+static uint32_t tables_age; /* of the cache that this process's tables are filled from */
+
+static unsigned page_hash(uint64_t va)
+{
+	return translate__hash(va & -PAGE);
+}
+
+static void tables_fill(bool user)
+{
+	for (unsigned which = 0; which < BT_HEAD_COUNT; which++) {
+		uint64_t *t = (uint64_t *)BT_TABLE(which, user), value = empty(which, user);
+
+		for (size_t i = 0; i < 1UL << bits(which); i++)
+			t[i] = value;
+	}
+	written[user].n = 0;
+	__builtin_memset(written[user].pages, 0, sizeof(written[user].pages));
+}
+
+void bt_table_clear(bool user)
+{
+	bt_fetched_clear();
+	if (user)
+		translate__ways_clear();
+	if (written[user].n >= WRITTEN_MAX) {
+		tables_fill(user);
+		return;
+	}
+	for (unsigned i = 0; i < written[user].n; i++) {
+		uint64_t *s = written[user].at[i];
+
+		*s = empty(((uintptr_t)s - BT_TABLE_BASE) / BT_TABLE_BYTES / 2, user);
+	}
+	if (written[user].n)
+		__builtin_memset(written[user].pages, 0, sizeof(written[user].pages));
+	written[user].n = 0;
+}
+
+void bt_table_clear_page(uint64_t va)
+{
+	unsigned h = page_hash(va);
+
+	bt_fetched_clear();
+	translate__ways_clear_page(va);
+	for (unsigned user = 0; user < 2; user++) {
+		if (!(written[user].pages[h >> 6] >> (h & 63) & 1))
+			continue;
+		for (unsigned which = 0; which < BT_HEAD_COUNT; which++)
+			for (uint64_t at = va & -PAGE, end = at + PAGE; at < end; at++)
+				*slot(which, user, at) = empty(which, user);
+	}
+}
+
+void bt_table_catch_up(void)
+{
+	translate__ways_catch_up(tables_age != translate__store()->age);
+	if (tables_age == translate__store()->age)
+		return;
+	tables_fill(false);
+	tables_fill(true);
+	tables_age = translate__store()->age;
+}
+
+/* --- heads ------------------------------------------------------------------------------------------------------------------ */
+
+static void lea(struct emit *e, uint64_t disp) /* LEA rcx, [rcx + disp] */
+{
+	emit_8(e, 0x48);
+	emit_8(e, 0x8d);
+	emit_8(e, 0x89);
+	emit_32(e, disp);
+}
+
+static void swap_halves(struct emit *e) /* RORX rcx, rcx, 32 */
+{
+	static const uint8_t rorx[] = { 0xc4, 0xe3, 0xfb, 0xf0, 0xc9, 32 };
+
+	for (size_t n = 0; n < sizeof(rorx); n++)
+		emit_8(e, rorx[n]);
+}
+
+void translate__head(struct emit *e, struct bt_block *b, enum bt_head which)
+{
+	const struct translate_store *s = translate__store();
+	/* the target less both is 0 only where it is the block's: what is left after the first is the upper half alone */
+	uint64_t low = (uint64_t)(int32_t)b->rip, high = (b->rip - low) >> 32;
+	uint8_t *hit;
+
+	b->head[which] = e->at;
+	if (which == BT_HEAD_RETURN)
+		emit_8(e, 0x59); /* POP rcx */
+	else
+		emit_load(e, X86_RCX, BT_AT(rip));
+	lea(e, -low);
+	if (high) {
+		swap_halves(e);
+		lea(e, -high);
+	}
+	emit_8(e, 0xe3); /* JRCXZ */
+	emit_8(e, 0);
+	hit = e->at;
+	if (which == BT_HEAD_RETURN) {
+		if (high) {
+			lea(e, high);
+			swap_halves(e);
+		}
+		lea(e, low);
+	}
+	emit_jump(e, which == BT_HEAD_SECOND ? s->miss :
+		     which == BT_HEAD_RETURN ? s->popped[b->mode == BT_USER] :
+					       s->second[which][b->mode == BT_USER]);
+	hit[-1] = (uint8_t)(e->at - hit);
+	emit_load(e, X86_RCX, BT_AT(target_rcx));
+}
+
+/* head_of() - NULL: there is no room for it */
+static uint8_t *head_of(struct bt_block *b, enum bt_head which)
+{
+	struct translate_store *s = translate__store();
+	struct emit e = { translate__line(s->cache_at) };
+
+	if (b->head[which] || e.at + HEAD_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE)
+		return b->head[which];
+	translate__head(&e, b, which);
+	emit_jump(&e, b->entry);
+	s->cache_at = e.at;
+	return b->head[which];
+}
+
+/* --- entries ---------------------------------------------------------------------------------------------------------------- */
+
+static void table_set(struct bt_block *b, enum bt_head which)
+{
+	bool user = b->mode == BT_USER;
+	uint64_t *s = slot(which, user, b->rip);
+	uint8_t *head = head_of(b, which);
+	unsigned h = page_hash(b->rip);
+
+	if (!head)
+		return;
+	*s = (uint64_t)(uintptr_t)head;
+	written[user].pages[h >> 6] |= 1ULL << (h & 63);
+	if (written[user].n < WRITTEN_MAX)
+		written[user].at[written[user].n++] = s;
+}
+
+static void table_add(struct bt_block *b, enum bt_head which)
+{
+	bool user = b->mode == BT_USER;
+
+	table_set(b, *slot(which, user, b->rip) != empty(which, user) ? BT_HEAD_SECOND : which);
+}
+
+/*
+ * bt_table_put() - the first target on a page brings all that have been some: a program that is started once more, or whose page
+ * was invalidated, does not miss them one by one.
+ */
+void bt_table_put(struct bt_block *b, enum bt_head which)
+{
+	unsigned h = page_hash(b->rip);
+
+	if (!(written[b->mode == BT_USER].pages[h >> 6] >> (h & 63) & 1))
+		for (struct bt_block *o = translate__page_first(b); o; o = translate__page_next(o, b)) {
+			if (o->dead || o == b || o->mode != b->mode || (o->gpa ^ b->gpa) & -PAGE ||
+			    (o->rip ^ b->rip) & -PAGE)
+				continue;
+			for (unsigned k = 0; k < BT_HEAD_SECOND; k++)
+				if (o->come_by >> k & 1)
+					table_add(o, k);
+		}
+	b->come_by |= (uint8_t)(1U << which);
+	table_add(b, which);
+}
+
+void bt_table_put_over(struct bt_block *b)
+{
+	table_set(b, BT_HEAD_JUMP);
+	table_set(b, BT_HEAD_RETURN);
+}
+
+void translate__table_remove(const struct bt_block *b)
+{
+	bool user = b->mode == BT_USER;
+
+	for (unsigned which = 0; which < BT_HEAD_COUNT; which++)
+		if (b->head[which] && *slot(which, user, b->rip) == (uint64_t)(uintptr_t)b->head[which])
+			*slot(which, user, b->rip) = empty(which, user);
+}
