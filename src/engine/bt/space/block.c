@@ -274,7 +274,7 @@ static void unhash(struct bt_block **head, const struct bt_block *b)
 void bt_block_kill(struct bt_cpu *c, struct bt_block *b)
 {
 	struct translate_store *s = translate__store();
-	struct emit e = { b->entry };
+	struct emit e = { .at = b->entry };
 
 	if (b->dead)
 		return;

@@ -7,6 +7,7 @@
 
 struct emit {
 	uint8_t *at;
+	uint8_t kept; /* 1 + the register that bt_cpu.scratch[0] has the value of; 0: none (rewrite.c) */
 };
 
 static inline void emit_8(struct emit *e, unsigned v)

@@ -19,6 +19,7 @@ struct plan {
 	uint64_t address; /* of a RIP-relative operand */
 	/* scratch registers: address, choice of shift, RSP as the guest has it */
 	int8_t pointer, select, number;
+	bool own; /* the pointer is the register that the instruction loads */
 };
 
 enum { FS_PREFIX = 0x64, GS_PREFIX = 0x65 };
@@ -92,6 +93,14 @@ static bool rsp_arithmetic(const struct x86_insn *i)
 	       !i->is_mem && (op == 0 || op == 5 || (op == 4 && (int64_t)i->imm < 0));
 }
 
+/* loads() - does it give its register another value whatever that had? */
+static bool loads(const struct x86_insn *i)
+{
+	return i->class == X86_PLAIN && i->form == X86_LEGACY && i->op_size >= 4 && i->reg_is == X86_OP_GPR &&
+	       i->reg_use == X86_WRITTEN && i->reg != X86_RSP &&
+	       !((i->implicit_read | i->implicit_written) >> i->reg & 1);
+}
+
 /* plan_memory() - Return: false when the interpreter must. */
 static bool plan_memory(const struct x86_insn *i, enum bt_mode mode, uint64_t next, unsigned *taken,
 			struct plan *p)
@@ -115,8 +124,10 @@ static bool plan_memory(const struct x86_insn *i, enum bt_mode mode, uint64_t ne
 		return false;
 	if (i->rip_relative) {
 		p->memory = fits_32(p->address) ? ABSOLUTE : REGISTER;
-		if (p->memory == REGISTER)
-			p->pointer = scratch(i, taken);
+		if (p->memory == REGISTER) {
+			p->own = loads(i);
+			p->pointer = p->own ? (int8_t)i->reg : scratch(i, taken);
+		}
 		return p->memory == ABSOLUTE || p->pointer != X86_NONE;
 	}
 	if (mode == BT_KERNEL_AC && p->segment == GS_PREFIX) {
@@ -185,9 +196,16 @@ bool rewrite_possible(const struct x86_insn *i, enum bt_mode mode, uint64_t next
 
 /* --- parts ------------------------------------------------------------------------------------------------------------------ */
 
+/*
+ * save() - In user mode the first place often has the value already: what is stored there and loaded again and again makes each
+ * instruction wait for the one before.
+ */
 static void save(struct emit *e, struct bt_record *r, unsigned reg, unsigned place)
 {
-	emit_store(e, BT_AT(scratch) + 8 * place, reg);
+	if (place > 0 || e->kept != reg + 1)
+		emit_store(e, BT_AT(scratch) + 8 * place, reg);
+	if (place == 0)
+		e->kept = (uint8_t)(reg + 1);
 	r->saved[r->n_saved].reg = (uint8_t)reg;
 	r->saved[r->n_saved++].scratch = (uint8_t)place;
 }
@@ -411,8 +429,8 @@ static void feature_mask(struct emit *e)
 	}
 }
 
-void rewrite(struct emit *e, const struct x86_insn *i, const uint8_t *code, enum bt_mode mode, uint64_t next,
-	     const uint8_t *entry, struct bt_record *r)
+static void rewrite_as_planned(struct emit *e, const struct x86_insn *i, const uint8_t *code,
+			       enum bt_mode mode, uint64_t next, const uint8_t *entry, struct bt_record *r)
 {
 	bool masked = i->class == X86_XSAVE && (i->implicit_read & 1);
 	struct plan p;
@@ -470,7 +488,7 @@ void rewrite(struct emit *e, const struct x86_insn *i, const uint8_t *code, enum
 		emit_load(e, (unsigned)p.number, BT_AT(scratch[2]));
 	if (p.select != X86_NONE)
 		emit_load(e, (unsigned)p.select, BT_AT(scratch[1]));
-	if (p.pointer != X86_NONE)
+	if (p.pointer != X86_NONE && !p.own)
 		emit_load(e, (unsigned)p.pointer, BT_AT(scratch[0]));
 	if (p.rsp == RSP_WRITTEN) {
 		emit_store(e, BT_AT(scratch[0]), X86_RAX);
@@ -478,4 +496,14 @@ void rewrite(struct emit *e, const struct x86_insn *i, const uint8_t *code, enum
 		emit_add(e, X86_RSP, X86_RSP, X86_RAX, 0);
 		emit_load(e, X86_RAX, BT_AT(scratch[0]));
 	}
+}
+
+void rewrite(struct emit *e, const struct x86_insn *i, const uint8_t *code, enum bt_mode mode, uint64_t next,
+	     const uint8_t *entry, struct bt_record *r)
+{
+	if (mode != BT_USER)
+		e->kept = 0;
+	rewrite_as_planned(e, i, code, mode, next, entry, r);
+	if (e->kept && (mode != BT_USER || used(i) >> (e->kept - 1) & 1))
+		e->kept = 0;
 }

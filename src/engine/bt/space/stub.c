@@ -107,7 +107,7 @@ static void second(struct emit *e, enum bt_head which, bool user)
 void translate__stubs(void)
 {
 	struct translate_store *s = translate__store();
-	struct emit e = { s->cache_at };
+	struct emit e = { .at = s->cache_at };
 	uint32_t signal = translate__exit(BT_LEAVE_SIGNAL, BT_KERNEL, 0, NULL);
 	uint32_t indirect = translate__exit(BT_LEAVE_INDIRECT, BT_KERNEL, 0, NULL);
 	uint8_t *bail;

@@ -175,7 +175,7 @@ void translate__head(struct emit *e, struct bt_block *b, enum bt_head which)
 static uint8_t *head_of(struct bt_block *b, enum bt_head which)
 {
 	struct translate_store *s = translate__store();
-	struct emit e = { translate__line(s->cache_at) };
+	struct emit e = { .at = translate__line(s->cache_at) };
 
 	if (b->head[which] || e.at + HEAD_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE)
 		return b->head[which];

@@ -571,7 +571,6 @@ static enum verdict instruction(struct translation *t, struct bt_record *r)
 {
 	switch (t->i.class) {
 	case X86_NOP: return nothing(t);
-	case X86_SERIALIZE: return GO_ON;
 	case X86_PLAIN:
 	case X86_LEA:
 	case X86_VECTOR:
@@ -579,6 +578,11 @@ static enum verdict instruction(struct translation *t, struct bt_record *r)
 	case X86_STRING:
 	case X86_STACK: return plain(t, r);
 	case X86_JCC: return jump_if(t);
+	default: break;
+	}
+	t->e.kept = 0; /* they may use the place, or change the register */
+	switch (t->i.class) {
+	case X86_SERIALIZE: return GO_ON;
 	case X86_LOOP: return loop(t);
 	case X86_JMP:
 		if (t->i.p66)
@@ -790,6 +794,7 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	t->rip = rip;
 	t->n_stubs = t->n_insns = 0;
 	t->pushed = NULL;
+	e->kept = 0;
 	b->begin = e->at = translate__line(s->cache_at);
 	if (by < BT_HEAD_COUNT)
 		translate__head(e, b, by);

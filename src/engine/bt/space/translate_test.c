@@ -11,6 +11,7 @@
 enum { CASES = 60000 };
 
 static uint8_t before[MEMORY], wanted[MEMORY];
+static uint64_t base; /* where the code runs: CODE, or HIGH, with more operands that are relative to RIP */
 static unsigned n_compared; /* instructions that translated code carried out itself */
 
 /* --- random instructions ----------------------------------------------------------------------------------------------------- */
@@ -66,6 +67,10 @@ static int invent(struct x86_insn *i, uint64_t *gpr)
 		if ((random() & 3) == 0)
 			code[1] = 0x0f;
 		len = x86_decode(i, code, X86_INSN_MAX, 64);
+		if (len > 0 && base == HIGH && i->has_modrm && random() & 3) {
+			code[i->at_modrm] = (code[i->at_modrm] & 0x38) | 5;
+			len = x86_decode(i, code, X86_INSN_MAX, 64);
+		}
 		if (len <= 0 || !is_wanted(i) || i->p67 || i->segment != X86_NONE)
 			continue;
 		for (int r = 0; r < X86_GPR_COUNT; r++)
@@ -146,7 +151,7 @@ static bool one(enum bt_mode mode)
 	be(mode);
 	cpu->rflags |= flags;
 	memcpy(cpu->gpr, gpr, sizeof(gpr));
-	cpu->rip = CODE;
+	cpu->rip = base;
 	step = bt_interp(cpu);
 	if (step == BT_STEP_UNKNOWN)
 		return true;
@@ -159,15 +164,15 @@ static bool one(enum bt_mode mode)
 	be(mode);
 	cpu->rflags |= flags;
 	memcpy(cpu->gpr, gpr, sizeof(gpr));
-	cpu->rip = CODE;
-	bt_code_kill(cpu, CODE, 4096);
+	cpu->rip = base;
+	bt_code_kill(cpu, base, 4096);
 	faulted = false;
-	b = bt_block_get(cpu, CODE, mode);
+	b = bt_block_get(cpu, base, mode);
 	if (!b)
 		return true;
 	x = enter(b);
 	rip = faulted || x->why == BT_LEAVE_INDIRECT ? cpu->rip : x->rip;
-	if (!faulted && x->why == BT_LEAVE_STEP && rip == CODE)
+	if (!faulted && x->why == BT_LEAVE_STEP && rip == base)
 		return true; /* left to the interpreter: nothing to compare */
 	n_compared++;
 	if (faulted != (step == BT_STEP_SHUTDOWN)) {
@@ -202,7 +207,7 @@ static bool one(enum bt_mode mode)
 	return same;
 }
 
-static void run(enum bt_mode mode)
+static void run(enum bt_mode mode, uint64_t at)
 {
 	const char *n = getenv("HULL_BT_CASES"), *seed = getenv("HULL_BT_SEED");
 	const long cases = n ? atol(n) : CASES;
@@ -210,6 +215,7 @@ static void run(enum bt_mode mode)
 
 	take_signals();
 	n_compared = 0;
+	base = at;
 	srandom(seed ? (unsigned)atoi(seed) : 1 + (unsigned)mode);
 	for (long k = cases; k > 0 && bad < 10; k--)
 		bad += !one(mode);
@@ -221,21 +227,28 @@ static void test_user_code_does_what_the_interpreter_does(void **state)
 {
 	(void)state;
 	NEED_PLACES();
-	run(BT_USER);
+	run(BT_USER, CODE);
+}
+
+static void test_user_code_above_four_gigabytes_does_what_the_interpreter_does(void **state)
+{
+	(void)state;
+	NEED_PLACES();
+	run(BT_USER, HIGH);
 }
 
 static void test_kernel_code_does_the_same_a_shift_away(void **state)
 {
 	(void)state;
 	NEED_PLACES();
-	run(BT_KERNEL);
+	run(BT_KERNEL, CODE);
 }
 
 static void test_kernel_code_that_may_touch_the_user_chooses_its_side(void **state)
 {
 	(void)state;
 	NEED_PLACES();
-	run(BT_KERNEL_AC);
+	run(BT_KERNEL_AC, CODE);
 }
 
 /* --- one by one ------------------------------------------------------------ */
@@ -278,6 +291,102 @@ static void test_the_stack_pointer_as_a_number_has_no_shift(void **state)
 				fail_msg("mode %d, case %zu: got 0x%lx, want 0x%lx", mode, k,
 					 cpu->gpr[X86_RSP], cases[k].want);
 		}
+}
+
+/*
+ * Operands relative to RIP that are too far away, several in a block: the register that reaches them is borrowed, and has its value again
+ * wherever it is looked at, also when one of them cannot be reached.
+ */
+static void test_a_register_that_is_borrowed_twice_is_given_back(void **state)
+{
+	static const struct {
+		uint8_t len, code[40];
+		unsigned faults_after; /* so many instructions; 0: it does not */
+	} cases[] = {
+		/* ADD [DATA], rax; ADD [DATA], r9; MOV [DATA + 8], r8 */
+		{ 21,
+		  { 0x48, 0x01, 0x05, 0xf9, 0xff, 0,    0,    0x4c, 0x01, 0x0d, 0xf2,
+		    0xff, 0,    0,    0x4c, 0x89, 0x05, 0xf3, 0xff, 0,    0 },
+		  0 },
+		/* ADD [DATA], rax; INC r8; ADD [DATA], rax; MOV [rdi], r8 */
+		{ 20,
+		  { 0x48, 0x01, 0x05, 0xf9, 0xff, 0, 0, 0x49, 0xff, 0xc0,
+		    0x48, 0x01, 0x05, 0xef, 0xff, 0, 0, 0x4c, 0x89, 0x07 },
+		  0 },
+		/* ADD [DATA], rax; POP r8; ADD [DATA], rax; PUSH r8 */
+		{ 18,
+		  { 0x48, 0x01, 0x05, 0xf9, 0xff, 0, 0, 0x41, 0x58, 0x48, 0x01, 0x05, 0xf0, 0xff, 0, 0, 0x41,
+		    0x50 },
+		  0 },
+		/* ADD [DATA], rax; LEA r8, [DATA]; ADD [DATA], rax; MOV rdx, r8 */
+		{ 24,
+		  { 0x48, 0x01, 0x05, 0xf9, 0xff, 0,    0,    0x4c, 0x8d, 0x05, 0xf2, 0xff,
+		    0,    0,    0x48, 0x01, 0x05, 0xeb, 0xff, 0,    0,    0x4c, 0x89, 0xc2 },
+		  0 },
+		/* MOV r8, [DATA]; ADD [DATA], rax; MOV eax, [DATA]; MOVZX ecx, byte [DATA] */
+		{ 27,
+		  { 0x4c, 0x8b, 0x05, 0xf9, 0xff, 0, 0,    0x48, 0x01, 0x05, 0xf2, 0xff, 0, 0,
+		    0x8b, 0x05, 0xec, 0xff, 0,    0, 0x0f, 0xb6, 0x0d, 0xe5, 0xff, 0,    0 },
+		  0 },
+		/* ADD [DATA], rax; JNE (not taken); ADD [DATA], rax; XCHG r8, rax; ADD [DATA], rax */
+		{ 25,
+		  { 0x48, 0x01, 0x05, 0xf9, 0xff, 0,    0,    0x74, 0x7f, 0x48, 0x01, 0x05, 0xf0,
+		    0xff, 0,    0,    0x49, 0x90, 0x48, 0x01, 0x05, 0xe7, 0xff, 0,    0 },
+		  0 },
+		/* ADD [DATA], rax; MOV r8d, ds; ADD [DATA], rax */
+		{ 17,
+		  { 0x48, 0x01, 0x05, 0xf9, 0xff, 0, 0, 0x41, 0x8c, 0xd8, 0x48, 0x01, 0x05, 0xef, 0xff, 0,
+		    0 },
+		  0 },
+		/* ADD [DATA], rax; ADD [far away], rax */
+		{ 14, { 0x48, 0x01, 0x05, 0xf9, 0xff, 0, 0, 0x48, 0x01, 0x05, 0, 0, 0, 0x10 }, 1 },
+		/* ADD [DATA], rax; INC r8; MOV r8, [far away] */
+		{ 17,
+		  { 0x48, 0x01, 0x05, 0xf9, 0xff, 0, 0, 0x49, 0xff, 0xc0, 0x4c, 0x8b, 0x05, 0, 0, 0, 0x10 },
+		  2 },
+		/* ADD [DATA], rax; CALL [far away] */
+		{ 13, { 0x48, 0x01, 0x05, 0xf9, 0xff, 0, 0, 0xff, 0x15, 0, 0, 0, 0x10 }, 1 },
+	};
+
+	(void)state;
+	NEED_PLACES();
+	take_signals();
+	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+		uint64_t gpr[X86_GPR_COUNT], want[X86_GPR_COUNT];
+		const struct bt_exit *x;
+		struct bt_block *b;
+		uint64_t rip;
+
+		bt_code_kill(cpu, HIGH, 4096);
+		memset(memory, 0xf4, MEMORY);
+		memcpy(memory, cases[k].code, cases[k].len);
+		memcpy(before, memory, MEMORY);
+		for (unsigned r = 0; r < X86_GPR_COUNT; r++)
+			gpr[r] = 0x1234567890abcdefULL * (r + 1);
+		gpr[X86_RSP] = HIGH + (STACK - CODE) + 0x100;
+		gpr[X86_RDI] = HIGH + (DATA - CODE) + 0x40;
+		memcpy(cpu->gpr, gpr, sizeof(gpr));
+		be(BT_USER);
+		cpu->rip = HIGH;
+		for (unsigned n = 0;
+		     cases[k].faults_after ? n < cases[k].faults_after : cpu->rip < HIGH + cases[k].len; n++)
+			assert_int_equal(bt_interp(cpu), BT_STEP_ON);
+		rip = cpu->rip;
+		memcpy(want, cpu->gpr, sizeof(want));
+		memcpy(wanted, memory, MEMORY);
+		memcpy(memory, before, MEMORY);
+
+		memcpy(cpu->gpr, gpr, sizeof(gpr));
+		faulted = false;
+		x = go(HIGH, BT_USER, &b);
+		assert_int_equal(faulted, cases[k].faults_after > 0);
+		assert_int_equal(faulted ? cpu->rip : x->rip, rip);
+		for (unsigned r = 0; r < X86_GPR_COUNT; r++)
+			if (cpu->gpr[r] != want[r])
+				fail_msg("case %zu: register %u: got 0x%lx, want 0x%lx", k, r, cpu->gpr[r],
+					 want[r]);
+		assert_memory_equal(memory, wanted, MEMORY);
+	}
 }
 
 static void test_interrupts_turned_on_are_a_way_out_when_something_waits(void **state)
@@ -366,10 +475,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_stack_pointer_as_a_number_has_no_shift),
+		cmocka_unit_test(test_a_register_that_is_borrowed_twice_is_given_back),
 		cmocka_unit_test(test_interrupts_turned_on_are_a_way_out_when_something_waits),
 		cmocka_unit_test(test_registers_are_whole_where_the_load_of_a_branch_faults),
 		cmocka_unit_test(test_PAUSE_is_there_for_who_counts_on_its_time),
 		cmocka_unit_test(test_user_code_does_what_the_interpreter_does),
+		cmocka_unit_test(test_user_code_above_four_gigabytes_does_what_the_interpreter_does),
 		cmocka_unit_test(test_kernel_code_does_the_same_a_shift_away),
 		cmocka_unit_test(test_kernel_code_that_may_touch_the_user_chooses_its_side),
 	};

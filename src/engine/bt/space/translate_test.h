@@ -29,7 +29,8 @@
 #include "engine/bt/space/translate_internal.h"
 
 enum { CODE = 0x10000000, DATA = 0x10010000, STACK = 0x10020000, MEMORY = 0x30000, SIGNAL_STACK = 65536 };
-#define HIGH 0x590000000ULL /* where code is once more: its low 24 bits are CODE's, and bit 31 is set */
+#define HIGH                                                                                                 \
+	0x590000000ULL /* where all of it is once more, for user mode: its low 24 bits are CODE's, and bit 31 is set */
 
 static struct bt_cpu *cpu;
 static struct bt_vm vm;
@@ -160,7 +161,7 @@ static inline int set_up(void **state)
 	cpu = map_at(BT_CPU_BASE, BT_CPU_SIZE, rw, -1);
 	memory = fd >= 0 && ftruncate(fd, MEMORY) == 0 ? map_at(CODE, MEMORY, rw, fd) : NULL;
 	has_places = cpu && memory && map_at(CODE + BT_SHIFT, MEMORY, rw, fd) &&
-		     map_at(BT_TABLE_BASE, BT_TABLES_SIZE, rw, -1) &&
+		     map_at(HIGH, MEMORY, rw, fd) && map_at(BT_TABLE_BASE, BT_TABLES_SIZE, rw, -1) &&
 		     map_at(BT_CACHE_BASE, BT_CACHE_SIZE, rw | PROT_EXEC, -1) &&
 		     map_at(BT_ARENA_BASE, BT_ARENA_SIZE, rw, -1);
 	if (!has_places)
