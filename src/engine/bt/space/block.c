@@ -55,6 +55,7 @@ void translate__reset(void)
 	s->n_blocks = 0;
 	s->n_exits = 2; /* the stubs' */
 	s->cache_at = (uint8_t *)s->cache_first;
+	s->cold_at = (uint8_t *)BT_COLD_BASE;
 	s->arena_at = BT_ARENA_BASE + sizeof(*s);
 	s->age++;
 	bt_table_catch_up();
@@ -74,7 +75,8 @@ static bool is_full(void)
 {
 	const struct translate_store *s = translate__store();
 
-	return s->cache_at + BLOCK_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE ||
+	return s->cache_at + BLOCK_BYTES_MAX > (uint8_t *)BT_COLD_BASE ||
+	       s->cold_at + BLOCK_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE ||
 	       s->arena_at + 65536 > BT_ARENA_BASE + BT_ARENA_SIZE || s->n_blocks + 1 >= BLOCKS_MAX ||
 	       s->n_exits + 4 * BLOCK_INSNS_MAX >= EXITS_MAX ||
 	       s->n_ways + 4 * BLOCK_INSNS_MAX >= BT_WAYS_MAX;

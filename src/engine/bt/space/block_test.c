@@ -10,6 +10,7 @@ static void test_a_link_is_followed_until_its_target_is_killed(void **state)
 	static struct bt_exchange exchange;
 	const struct bt_exit *x;
 	struct bt_block *a, *b;
+	int32_t distance;
 
 	(void)state;
 	NEED_PLACES();
@@ -20,6 +21,11 @@ static void test_a_link_is_followed_until_its_target_is_killed(void **state)
 	x = go(CODE, BT_USER, &a);
 	assert_int_equal(x->why, BT_LEAVE_LINK);
 	assert_int_equal(x->rip, CODE + 0x10);
+	memcpy(&distance, x->patch, sizeof(distance));
+	assert_ptr_equal(bt_block_at(x->patch), a);
+	assert_true(bt_is_cache(x->patch + 4 + distance)); /* its way out is no block's, and not among them */
+	assert_null(bt_block_at(x->patch + 4 + distance));
+	assert_in_range((uintptr_t)(x->patch + 4 + distance), BT_COLD_BASE, BT_CACHE_BASE + BT_CACHE_SIZE);
 	b = bt_block_get(cpu, x->rip, BT_USER);
 	bt_link(x, b);
 	x = go(CODE, BT_USER, &a);

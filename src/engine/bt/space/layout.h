@@ -40,7 +40,8 @@
 #define BT_TABLE_BASE    0x72000000UL /* four of them: see BT_TABLE_x */
 #define BT_CACHE_BASE    0x74000000UL
 #define BT_CACHE_SIZE    0x08000000UL
-#define BT_WINDOW_END    0x80000000UL /* of all the above */
+#define BT_COLD_BASE     (BT_CACHE_BASE + BT_CACHE_SIZE / 2) /* the half for what is seldom run */
+#define BT_WINDOW_END    0x80000000UL                        /* of all the above */
 
 #define BT_ARENA_BASE  0x007000000000ULL
 #define BT_ARENA_SIZE  0x40000000ULL

@@ -137,13 +137,33 @@ static void swap_halves(struct emit *e) /* RORX rcx, rcx, 32 */
 		emit_8(e, rorx[n]);
 }
 
+/* missed() - behind the head's comparison: a return's target is off the stack, and only in what is left of RCX. */
+static void missed(const struct bt_block *b, enum bt_head which, uint64_t low, uint64_t high)
+{
+	struct translate_store *s = translate__store();
+	bool user = b->mode == BT_USER;
+	struct emit e = { .at = s->cold_at };
+
+	if (which == BT_HEAD_RETURN) {
+		if (high) {
+			lea(&e, high);
+			swap_halves(&e);
+		}
+		lea(&e, low);
+	}
+	emit_jump(&e, which == BT_HEAD_SECOND ? s->miss :
+		      which == BT_HEAD_RETURN ? s->popped[user] :
+						s->second[which][user]);
+	s->cold_at = e.at;
+}
+
 void translate__head(struct emit *e, struct bt_block *b, enum bt_head which)
 {
-	const struct translate_store *s = translate__store();
 	/* the target less both is 0 only where it is the block's: what is left after the first is the upper half alone */
 	uint64_t low = (uint64_t)(int32_t)b->rip, high = (b->rip - low) >> 32;
-	uint8_t *hit;
+	const uint8_t *miss = translate__store()->cold_at;
 
+	missed(b, which, low, high);
 	b->head[which] = e->at;
 	if (which == BT_HEAD_RETURN)
 		emit_8(e, 0x59); /* POP rcx */
@@ -154,20 +174,9 @@ void translate__head(struct emit *e, struct bt_block *b, enum bt_head which)
 		swap_halves(e);
 		lea(e, -high);
 	}
-	emit_8(e, 0xe3); /* JRCXZ */
-	emit_8(e, 0);
-	hit = e->at;
-	if (which == BT_HEAD_RETURN) {
-		if (high) {
-			lea(e, high);
-			swap_halves(e);
-		}
-		lea(e, low);
-	}
-	emit_jump(e, which == BT_HEAD_SECOND ? s->miss :
-		     which == BT_HEAD_RETURN ? s->popped[b->mode == BT_USER] :
-					       s->second[which][b->mode == BT_USER]);
-	hit[-1] = (uint8_t)(e->at - hit);
+	emit_8(e, 0xe3); /* JRCXZ over the jump */
+	emit_8(e, 5);
+	emit_jump(e, miss);
 	emit_load(e, X86_RCX, BT_AT(target_rcx));
 }
 
@@ -177,7 +186,8 @@ static uint8_t *head_of(struct bt_block *b, enum bt_head which)
 	struct translate_store *s = translate__store();
 	struct emit e = { .at = translate__line(s->cache_at) };
 
-	if (b->head[which] || e.at + HEAD_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE)
+	if (b->head[which] || e.at + HEAD_BYTES_MAX > (uint8_t *)BT_COLD_BASE ||
+	    s->cold_at + HEAD_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE)
 		return b->head[which];
 	translate__head(&e, b, which);
 	emit_jump(&e, b->entry);

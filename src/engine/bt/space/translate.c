@@ -805,6 +805,8 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	body(t);
 	if (t->looks)
 		look(t, from, begin);
+	b->end = s->cache_at = e->at;
+	e->at = s->cold_at;
 	for (unsigned n = 0; n < t->n_stubs; n++)
 		stub_emit(t, &t->stub[n]);
 	b->kill = e->at;
@@ -815,7 +817,7 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 		emit_fill(t->pushed, e->at);
 		emit_64(e, t->next);
 	}
-	b->end = s->cache_at = e->at;
+	s->cold_at = e->at;
 	b->n_insns = (uint16_t)t->n_insns;
 	b->guest_len = (uint16_t)(t->rip - rip ? t->rip - rip : 1);
 	b->record = translate__alloc(t->n_insns * sizeof(*b->record));
@@ -824,7 +826,8 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	bt_count(c, BT_COUNT_BLOCKS);
 	if (c->exchange) {
 		c->exchange->counter[BT_COUNT_INSNS] += t->n_insns;
-		c->exchange->counter[BT_COUNT_CACHE] = (uint64_t)(e->at - (uint8_t *)BT_CACHE_BASE);
+		c->exchange->counter[BT_COUNT_CACHE] = (uint64_t)(s->cache_at - (uint8_t *)BT_CACHE_BASE +
+								  s->cold_at - (uint8_t *)BT_COLD_BASE);
 	}
 	return translate__insert(b) ? b : NULL;
 }

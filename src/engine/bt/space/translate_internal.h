@@ -33,6 +33,7 @@ struct bt_way { /* a branch to another page of the user's */
 
 struct translate_store {                 /* at BT_ARENA_BASE */
 	uint8_t *cache_at, *cache_first; /* free; the first byte behind the stubs */
+	uint8_t *cold_at; /* free, for what is seldom run: it would only fill lines between the blocks */
 	uint64_t arena_at;
 	uint32_t n_blocks, n_exits, n_ways;
 	uint32_t age; /* how often all of it has been dropped */
