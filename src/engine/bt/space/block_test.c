@@ -339,7 +339,7 @@ static void test_a_way_to_another_page_is_followed_until_it_is_forgotten(void **
 			default: /* what there is in a process that has not heard of it: the dead
                   block's entry */
 				bt_code_kill(cpu, DATA, 1);
-				*(uint64_t *)(BT_WAY_BASE + 8UL * (translate__store()->n_ways - 1)) =
+				((uint64_t *)BT_WAY_BASE)[translate__way(DATA)] =
 					(uint64_t)(uintptr_t)to->entry;
 			}
 			cpu->gpr[X86_RSP] = STACK + 0x100;
@@ -378,6 +378,28 @@ static void test_the_first_target_on_a_page_brings_the_ways_to_all(void **state)
 	cpu->rflags |= X86_ZF;
 	x = enter(a);
 	assert_true(x->why == BT_LEAVE_STEP && x->rip == DATA);
+}
+
+/* A compiler at run time makes the same code again and again: what it calls has one way for all. */
+static void test_all_branches_to_one_place_share_a_way(void **state)
+{
+	static const uint8_t jump[] = { 0xe9, 0xfb, 0xff, 0, 0 }, other[] = { 0xe9, 0xfb, 0xfe, 0, 0 };
+	struct bt_block *a;
+	uint32_t n;
+
+	(void)state;
+	NEED_PLACES();
+	clear();
+	put(CODE, jump, sizeof(jump));
+	put(CODE + 0x100, other, sizeof(other));
+	follow(go(CODE, BT_USER, &a), BT_USER);
+	n = translate__store()->n_ways;
+	assert_int_equal(go(CODE + 0x100, BT_USER, &a)->rip, DATA);
+	for (unsigned round = 0; round < 100; round++) {
+		bt_code_kill(cpu, CODE, 1);
+		assert_int_equal(go(CODE, BT_USER, &a)->why, BT_LEAVE_STEP);
+	}
+	assert_int_equal(translate__store()->n_ways, n);
 }
 
 /* --- tables
@@ -558,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_an_indirect_branch_goes_where_its_operand_says),
 		cmocka_unit_test(test_a_way_to_another_page_is_followed_until_it_is_forgotten),
 		cmocka_unit_test(test_the_first_target_on_a_page_brings_the_ways_to_all),
+		cmocka_unit_test(test_all_branches_to_one_place_share_a_way),
 		cmocka_unit_test(test_targets_with_one_place_in_the_tables_are_told_apart),
 		cmocka_unit_test(test_a_call_above_four_gigabytes_is_returned_from),
 		cmocka_unit_test(test_a_dead_block_leads_out_whatever_it_began_with),

@@ -19,9 +19,9 @@
 #define PAGE 4096ULL
 #define NONE (~0ULL)
 
-struct stub {          /* a hole in the block that leads to an exit */
-	uint8_t *hole; /* NULL: only a way leads there */
-	uint32_t way;  /* 0: none */
+struct stub { /* a hole in the block that leads to an exit */
+	uint8_t *hole;
+	uint32_t way; /* which leads to @rip; 0: none */
 	uint8_t why, mode;
 	uint64_t rip;
 };
@@ -91,16 +91,14 @@ static void jump_through(struct emit *e, uint32_t n)
 static void hole(struct translation *t, enum bt_leave why, uint64_t rip)
 {
 	uint32_t n = way(t, why, rip);
-	uint8_t *at = NULL;
 
 	if (n) {
 		jump_through(&t->e, n);
-	} else {
-		if (why == BT_LEAVE_LINK)
-			keep_apart(t, 1);
-		at = emit_hole(&t->e);
+		return;
 	}
-	t->stub[t->n_stubs++] = (struct stub){ at, n, (uint8_t)why, (uint8_t)t->mode, rip };
+	if (why == BT_LEAVE_LINK)
+		keep_apart(t, 1);
+	t->stub[t->n_stubs++] = (struct stub){ emit_hole(&t->e), 0, (uint8_t)why, (uint8_t)t->mode, rip };
 }
 
 /* lookup() - to the head that the table has for the low word of the target, in RCX */
@@ -760,18 +758,15 @@ static void body(struct translation *t)
 static void stub_emit(struct translation *t, const struct stub *s)
 {
 	struct emit *e = &t->e;
-	uint32_t exit = translate__exit((enum bt_leave)s->why, (enum bt_mode)s->mode, s->rip,
-					s->why == BT_LEAVE_LINK && !s->way ? s->hole : NULL);
 
-	if (s->hole)
-		emit_fill(s->hole, e->at);
-	if (s->hole && s->way)
-		jump_through(e, s->way);
+	emit_fill(s->hole, e->at);
 	if (s->way) {
-		translate__way_out(s->way, e->at);
-		translate__store()->exit[exit].way = true;
+		jump_through(e, s->way);
+		return;
 	}
-	emit_store_imm(e, BT_AT(exit), exit);
+	emit_store_imm(e, BT_AT(exit),
+		       translate__exit((enum bt_leave)s->why, (enum bt_mode)s->mode, s->rip,
+				       s->why == BT_LEAVE_LINK ? s->hole : NULL));
 	emit_jump(e, translate__store()->leave);
 }
 

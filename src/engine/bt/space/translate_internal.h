@@ -25,7 +25,7 @@ struct bt_link {
 	uint8_t *patch, *stub; /* the displacement; where it leads without the link */
 };
 
-struct bt_way { /* a branch to another page of the user's */
+struct bt_way { /* where branches of the user's from other pages lead */
 	uint64_t rip;
 	uint32_t out;  /* host code: where it leads while its target is not known */
 	uint32_t next; /* that leads to the same page, hashed; 0: none */
@@ -84,8 +84,7 @@ void translate__head(struct emit *e, struct bt_block *b, enum bt_head which);
 void translate__table_remove(const struct bt_block *b);
 
 /* way.c */
-uint32_t translate__way(uint64_t rip);
-void translate__way_out(uint32_t n, const uint8_t *out);
+uint32_t translate__way(uint64_t rip);     /* to there, made if need be */
 void translate__ways_catch_up(bool again); /* @again: there are others since everything was dropped */
 void translate__ways_clear(void);
 void translate__ways_clear_page(uint64_t va);

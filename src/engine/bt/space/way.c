@@ -3,10 +3,11 @@
  * way.c - direct branches of the user's to other pages
  *
  * Theory of operation. Which code such a branch leads to depends on what the other page is, and that differs between address spaces and
- * changes with time. So it is a JMP through a word that each process has for itself, its way: to the target's @entry, or, as long as that is not
- * known here, out of the block. Ways are forgotten with whatever empties the tables of indirect targets, and found by page: the first
+ * changes with time. So it is a JMP through a word, the target's way, which each process has for itself: to the target's @entry, or, as long as that
+ * is not known here, out of translated code. Ways are forgotten with whatever empties the tables of indirect targets, and found by page: the first
  * target on a page brings all ways that lead there.
  */
+#include "engine/bt/space/emit.h"
 #include "engine/bt/space/translate_internal.h"
 
 #define PAGE 4096ULL
@@ -45,18 +46,24 @@ static void set(uint32_t n, const struct bt_block *b)
 uint32_t translate__way(uint64_t rip)
 {
 	struct translate_store *s = translate__store();
-	uint32_t n = s->n_ways++, *head = &s->way_page[bucket(rip)];
+	uint32_t *head = &s->way_page[bucket(rip)], n = *head, exit;
+	struct emit e = { .at = s->cold_at };
 
-	s->way[n] = (struct bt_way){ .rip = rip, .next = *head };
+	while (n && s->way[n].rip != rip)
+		n = s->way[n].next;
+	if (n)
+		return n;
+	n = s->n_ways++;
+	s->way[n] = (struct bt_way){ .rip = rip, .out = (uint32_t)(uintptr_t)e.at, .next = *head };
 	*head = n;
-	return n;
-}
-
-void translate__way_out(uint32_t n, const uint8_t *out)
-{
-	translate__store()->way[n].out = (uint32_t)(uintptr_t)out;
+	exit = translate__exit(BT_LEAVE_LINK, BT_USER, rip, NULL);
+	s->exit[exit].way = true;
+	emit_store_imm(&e, BT_AT(exit), exit);
+	emit_jump(&e, s->leave);
+	s->cold_at = e.at;
 	reset(n);
 	ways.filled = n + 1;
+	return n;
 }
 
 void translate__ways_catch_up(bool again)
