@@ -61,12 +61,22 @@ void translate__reset(void)
 	bt_table_catch_up();
 }
 
+/* is_quick_at_loop() - AMD's are, and Hygon's, which are of the same kind */
+static bool is_quick_at_loop(void)
+{
+	uint32_t a, b, c, d;
+
+	__asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(0), "c"(0));
+	return c == 0x444d4163 || c == 0x656e6975; /* "cAMD", "uine" */
+}
+
 void bt_translate_init(struct bt_vm *vm)
 {
 	struct translate_store *s = translate__store();
 
 	(void)vm;
 	s->cache_at = (uint8_t *)BT_CACHE_BASE;
+	s->loops = is_quick_at_loop();
 	translate__stubs();
 	translate__reset();
 }
@@ -205,6 +215,8 @@ struct bt_block *bt_block_come(struct bt_cpu *c, uint64_t rip, enum bt_mode mode
 
 	if (fetch_page(c, rip, mode, &gpa) < 0)
 		return NULL;
+	if (!translate__has_head(rip))
+		by = BT_HEAD_COUNT;
 	b = translate__find(rip, gpa, mode);
 	while (!b) {
 		if (is_full()) /* each try uses room up */

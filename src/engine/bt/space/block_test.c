@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* block_test.c - blocks linked, found through tables and ways, killed, dropped
  */
+#include "engine/bt/space/emit.h"
 #include "engine/bt/space/translate_test.h"
 
 static void test_a_link_is_followed_until_its_target_is_killed(void **state)
@@ -411,14 +412,12 @@ static void test_all_branches_to_one_place_share_a_way(void **state)
  * head of their own in each table, and two that fall on one place in both
  * tables: each time it comes to where it was sent, whoever was there before.
  */
-static void test_targets_with_one_place_in_the_tables_are_told_apart(void **state)
+static void told_apart(void)
 {
 	static const uint64_t targets[] = { CODE + 0x140, DATA + 0x140, HIGH + 0x140, STACK + 0x140,
 					    HIGH + 0x10140 };
 	static const uint8_t jump[] = { 0xff, 0xe0 }, back[] = { 0xc3, 0xf4 };
 
-	(void)state;
-	NEED_PLACES();
 	assert_int_equal((CODE ^ HIGH) & 0xffffff, 0);
 	for (unsigned k = 0; k < 4; k++)
 		for (enum bt_mode mode = BT_KERNEL; mode < BT_MODE_COUNT; mode++) {
@@ -459,6 +458,115 @@ static void test_targets_with_one_place_in_the_tables_are_told_apart(void **stat
 			}
 			assert_in_range(n_missed, ARRAY_SIZE(targets), 30);
 		}
+}
+
+static void test_targets_with_one_place_in_the_tables_are_told_apart(void **state)
+{
+	bool loops;
+
+	(void)state;
+	NEED_PLACES();
+	loops = translate__store()->loops;
+	for (unsigned n = 0; n < 2; n++) { /* on either kind of processor */
+		translate__store()->loops = n;
+		translate__reset();
+		told_apart();
+	}
+	translate__store()->loops = loops;
+	translate__reset();
+}
+
+/* enters() - does the head of a kernel's block at @rip take @target? What it makes of one that it does not is in cpu->rip. */
+static bool enters(uint64_t rip, uint64_t target, enum bt_head which)
+{
+	struct translate_store *s = translate__store();
+	struct bt_block b = { .rip = rip, .mode = BT_KERNEL };
+	const uint8_t *second = s->second[BT_HEAD_JUMP][0], *popped = s->popped[0];
+	struct emit e = { .at = s->cache_at };
+	uint64_t entered, rcx;
+
+	s->second[BT_HEAD_JUMP][0] = e.at; /* XOR eax, eax; RET */
+	emit_8(&e, 0x31);
+	emit_8(&e, 0xc0);
+	emit_8(&e, 0xc3);
+	s->popped[0] = e.at;
+	emit_store(&e, BT_AT(rip), X86_RCX);
+	emit_jump(&e, s->second[BT_HEAD_JUMP][0]);
+	translate__head(&e, &b, which);
+	emit_mov_imm(&e, X86_RAX, 1);
+	emit_8(&e, 0xc3);
+	s->second[BT_HEAD_JUMP][0] = second;
+	s->popped[0] = popped;
+	cpu->rip = which == BT_HEAD_RETURN ? 0 : target;
+	cpu->target_rcx = 0x1122334455667788;
+	__asm__ volatile("	sub $128, %%rsp\n" /* the red zone */
+			 "	lea 1f(%%rip), %%rax\n"
+			 "	push %%rax\n"
+			 "	cmp %[back], %[which]\n"
+			 "	jne 2f\n"
+			 "	push %[target]\n"
+			 "2:	jmp *%[head]\n"
+			 "1:	add $128, %%rsp\n"
+			 : "=&a"(entered), "=&c"(rcx)
+			 : [head] "r"(b.head[which]), [target] "r"(target), [which] "r"((uint64_t)which),
+			   [back] "i"(BT_HEAD_RETURN)
+			 : "cc", "memory");
+	if (entered)
+		assert_int_equal(rcx, 0x1122334455667788);
+	else
+		assert_int_equal(cpu->rip, target);
+	return entered;
+}
+
+static void test_a_head_takes_its_own_target_alone(void **state)
+{
+	static const uint64_t targets[] = {
+		0,
+		1,
+		0x7fffffff,
+		0x80000002,
+		0xffffffff,
+		0x100000000,
+		0x17fffffff,
+		0x180000002,
+		0x5555deadbeef,
+		0x7ffff7fff000,
+		0x7fffffffffff,
+		0xffff888012345678,
+		0xffffc900fedcba98,
+		0xfffffffe00000000,
+		0xffffffff7fffffff,
+		0xffffffff80000002,
+		0xffffffff81000000,
+		0xffffffffffffffff,
+	};
+	bool loops;
+
+	(void)state;
+	NEED_PLACES();
+	loops = translate__store()->loops;
+	for (unsigned n = 0; n < 4; n++) {
+		enum bt_head which = n & 1 ? BT_HEAD_RETURN : BT_HEAD_JUMP;
+
+		translate__store()->loops = n & 2;
+		for (size_t k = 0; k < ARRAY_SIZE(targets); k++) {
+			const uint64_t rip = targets[k];
+
+			assert_true(translate__has_head(rip));
+			for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
+				assert_int_equal(enters(rip, targets[i], which), i == k);
+			for (unsigned bit = 0; bit < 64; bit++) {
+				assert_false(enters(rip, rip ^ 1ULL << bit, which));
+				assert_false(enters(rip, rip + (1ULL << bit), which));
+				assert_false(enters(rip, rip - (1ULL << bit), which));
+			}
+		}
+	}
+	assert_false(
+		translate__has_head(0x80000000)); /* their lower half less 1 has no 32 bits with a sign */
+	assert_false(translate__has_head(0xffffffff80000001));
+	translate__store()->loops = loops;
+	translate__reset();
 }
 
 /* A call pushes where it goes on, also where that takes more than 32 bits, and
@@ -582,6 +690,7 @@ int main(void)
 		cmocka_unit_test(test_the_first_target_on_a_page_brings_the_ways_to_all),
 		cmocka_unit_test(test_all_branches_to_one_place_share_a_way),
 		cmocka_unit_test(test_targets_with_one_place_in_the_tables_are_told_apart),
+		cmocka_unit_test(test_a_head_takes_its_own_target_alone),
 		cmocka_unit_test(test_a_call_above_four_gigabytes_is_returned_from),
 		cmocka_unit_test(test_a_dead_block_leads_out_whatever_it_began_with),
 		cmocka_unit_test(test_a_full_cache_is_emptied_and_used_again),

@@ -7,7 +7,7 @@
  * was looked for and goes on into it. RCX is all that the two use between them, and no flag:
  *
  *	others   MOV [target_rcx], rcx; MOV [rip], target; MOVZX ecx, target's low word; JMP [rcx * 8 + table]
- *	head     MOV rcx, [rip]; LEA rcx, [rcx - the block's rip]; JRCXZ hit; JMP second; hit: MOV rcx, [target_rcx]
+ *	head     MOV rcx, [rip]; LEA rcx, [rcx - the block's rip + 1]; LOOP second; MOV rcx, [target_rcx]
  *	returns  MOV [target_rcx], rcx; MOV rcx, [rsp]; MOVZX ecx, cx; JMP [rcx * 8 + table]
  *	head     POP rcx; as above
  *
@@ -21,7 +21,7 @@
 
 #define PAGE 4096ULL
 
-enum { WRITTEN_MAX = 16384, HEAD_BYTES_MAX = 96 };
+enum { WRITTEN_MAX = 16384, HEAD_BYTES_MAX = 160 };
 
 static unsigned bits(unsigned which)
 {
@@ -137,19 +137,46 @@ static void swap_halves(struct emit *e) /* RORX rcx, rcx, 32 */
 		emit_8(e, rorx[n]);
 }
 
+/*
+ * The block's address as a head takes it from the target, of which it may add 32 bits with a sign at a time: the lower half, then, with the
+ * halves changed, the upper one. An upper half that is negative, as a kernel's, leaves 1 behind it.
+ */
+struct parts {
+	int32_t low, high;
+	bool one; /* the comparison is with 1, not 0 */
+};
+
+static struct parts parts_of(uint64_t rip)
+{
+	struct parts p = { .low = (int32_t)rip, .high = (int32_t)((rip - (uint64_t)(int32_t)rip) >> 32) };
+
+	p.one = translate__store()->loops || p.high < 0;
+	return p;
+}
+
+bool translate__has_head(uint64_t rip)
+{
+	return (int32_t)rip > INT32_MIN + 1; /* less, and 1: as many as fit */
+}
+
 /* missed() - behind the head's comparison: a return's target is off the stack, and only in what is left of RCX. */
-static void missed(const struct bt_block *b, enum bt_head which, uint64_t low, uint64_t high)
+static void missed(const struct bt_block *b, enum bt_head which)
 {
 	struct translate_store *s = translate__store();
+	struct parts p = parts_of(b->rip);
 	bool user = b->mode == BT_USER;
 	struct emit e = { .at = s->cold_at };
 
 	if (which == BT_HEAD_RETURN) {
-		if (high) {
-			lea(&e, high);
+		if (p.high < 0) {
+			lea(&e, 1);
 			swap_halves(&e);
 		}
-		lea(&e, low);
+		if (p.high) {
+			lea(&e, (uint64_t)p.high);
+			swap_halves(&e);
+		}
+		lea(&e, (uint64_t)p.low);
 	}
 	emit_jump(&e, which == BT_HEAD_SECOND ? s->miss :
 		      which == BT_HEAD_RETURN ? s->popped[user] :
@@ -157,36 +184,57 @@ static void missed(const struct bt_block *b, enum bt_head which, uint64_t low, u
 	s->cold_at = e.at;
 }
 
+/*
+ * compare() - on where the target is the block's, else to @near. JRCXZ would be taken each time it is, LOOP is not: it takes 1 from what is 1
+ * there. Not on every processor, though: to some it is microcode.
+ */
+static void compare(struct emit *e, uint64_t rip, const uint8_t *near)
+{
+	struct parts p = parts_of(rip);
+	uint64_t more = p.one && p.high >= 0; /* to come to 1 */
+
+	lea(e, (p.high ? 0 : more) - (uint64_t)p.low);
+	if (p.high) {
+		swap_halves(e);
+		lea(e, more - (uint64_t)p.high);
+	}
+	if (p.high < 0)
+		swap_halves(e);
+	if (translate__store()->loops) {
+		emit_8(e, 0xe2); /* LOOP */
+	} else {
+		if (p.one)
+			lea(e, -1ULL);
+		emit_8(e, 0xe3); /* JRCXZ over the jump */
+		emit_8(e, 2);
+		emit_8(e, 0xeb);
+	}
+	emit_8(e, (unsigned)(near - (e->at + 1)));
+}
+
 void translate__head(struct emit *e, struct bt_block *b, enum bt_head which)
 {
-	/* the target less both is 0 only where it is the block's: what is left after the first is the upper half alone */
-	uint64_t low = (uint64_t)(int32_t)b->rip, high = (b->rip - low) >> 32;
-	const uint8_t *miss = translate__store()->cold_at;
+	const uint8_t *miss = translate__store()->cold_at, *near = e->at;
 
-	missed(b, which, low, high);
-	b->head[which] = e->at;
+	missed(b, which);
+	emit_jump(e, miss); /* before the line: who compares reaches no farther */
+	b->head[which] = e->at = translate__line(e->at);
 	if (which == BT_HEAD_RETURN)
 		emit_8(e, 0x59); /* POP rcx */
 	else
 		emit_load(e, X86_RCX, BT_AT(rip));
-	lea(e, -low);
-	if (high) {
-		swap_halves(e);
-		lea(e, -high);
-	}
-	emit_8(e, 0xe3); /* JRCXZ over the jump */
-	emit_8(e, 5);
-	emit_jump(e, miss);
+	compare(e, b->rip, near);
 	emit_load(e, X86_RCX, BT_AT(target_rcx));
 }
 
-/* head_of() - NULL: there is no room for it */
+/* head_of() - NULL: there is no room for it, or it cannot be */
 static uint8_t *head_of(struct bt_block *b, enum bt_head which)
 {
 	struct translate_store *s = translate__store();
-	struct emit e = { .at = translate__line(s->cache_at) };
+	struct emit e = { .at = s->cache_at };
 
-	if (b->head[which] || e.at + HEAD_BYTES_MAX > (uint8_t *)BT_COLD_BASE ||
+	if (b->head[which] || !translate__has_head(b->rip) ||
+	    e.at + HEAD_BYTES_MAX > (uint8_t *)BT_COLD_BASE ||
 	    s->cold_at + HEAD_BYTES_MAX > (uint8_t *)BT_CACHE_BASE + BT_CACHE_SIZE)
 		return b->head[which];
 	translate__head(&e, b, which);

@@ -790,10 +790,13 @@ struct bt_block *translate__block(struct bt_cpu *c, uint64_t rip, enum bt_mode m
 	t->n_stubs = t->n_insns = 0;
 	t->pushed = NULL;
 	e->kept = 0;
-	b->begin = e->at = translate__line(s->cache_at);
+	e->at = s->cache_at;
 	if (by < BT_HEAD_COUNT)
 		translate__head(e, b, by);
+	else
+		e->at = translate__line(e->at);
 	b->entry = e->at;
+	b->begin = by < BT_HEAD_COUNT ? b->head[by] : b->entry;
 	if (t->looks)
 		from = emit_hole(e);
 	begin = e->at;

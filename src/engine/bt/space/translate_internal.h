@@ -37,6 +37,7 @@ struct translate_store {                 /* at BT_ARENA_BASE */
 	uint64_t arena_at;
 	uint32_t n_blocks, n_exits, n_ways;
 	uint32_t age; /* how often all of it has been dropped */
+	bool loops;   /* the host is quick at LOOP */
 	const uint8_t *enter, *enter_from, *enter_to, *bail, *leave, *leave_signal, *miss,
 		*second[BT_HEAD_SECOND][2], *popped[2];
 	struct bt_block *hash[HASH_BUCKETS];
@@ -80,6 +81,7 @@ struct bt_block *translate__page_next(const struct bt_block *b, const struct bt_
 
 /* table.c */
 struct emit;
+bool translate__has_head(uint64_t rip); /* else what leads there leaves, each time */
 void translate__head(struct emit *e, struct bt_block *b, enum bt_head which);
 void translate__table_remove(const struct bt_block *b);
 
