@@ -12,11 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <linux/filter.h>
-
 struct err;
 
-enum { FILTER_INSNS_MAX = 1024 };
+enum { FILTER_RULES_MAX = 256 };
 
 /* Call @nr is allowed when (argument @arg & @mask) == @value; @arg -1: always. Only the low 32 bits of an argument are
  * looked at: right for what the kernel itself reads as 32 bits (ioctl's command) and for flags that live there. */
@@ -27,7 +25,7 @@ struct filter_rule {
 };
 
 struct filter { /* {0} is empty; on the caller's stack */
-	struct sock_filter insn[FILTER_INSNS_MAX];
+	struct filter_rule rule[FILTER_RULES_MAX];
 	unsigned n;
 	int rc;
 };

@@ -204,7 +204,6 @@ int jail_drop(struct err *e)
 
 int jail_filter(unsigned work, bool trap, struct err *e)
 {
-	/* in the order of how often their calls are made: a filter is read from the top */
 	static const struct {
 		unsigned work;
 		const struct filter_rule *rule;
