@@ -90,7 +90,7 @@ void engine_vm_free(struct engine_vm *vm)
 		vm->ops->vm_free(vm);
 }
 
-int engine_mem_set(struct engine_vm *vm, const struct engine_mem *m, struct err *e)
+static int mem_check(const struct engine_mem *m, struct err *e)
 {
 	uint64_t end;
 
@@ -98,7 +98,24 @@ int engine_mem_set(struct engine_vm *vm, const struct engine_mem *m, struct err 
 			__builtin_add_overflow(m->gpa, m->size, &end)))
 		return err_set(e, EINVAL, "memory slot %u: 0x%llx bytes at 0x%llx: whole pages are wanted",
 			       m->slot, (unsigned long long)m->size, (unsigned long long)m->gpa);
-	return vm->ops->mem_set(vm, m, e);
+	return 0;
+}
+
+int engine_mem_set(struct engine_vm *vm, const struct engine_mem *m, struct err *e)
+{
+	int r = mem_check(m, e);
+
+	return r < 0 ? r : vm->ops->mem_set(vm, m, e);
+}
+
+int engine_mem_begin(struct engine_vm *vm, const struct engine_mem *m, unsigned n, struct err *e)
+{
+	bool beside = vm->ops->mem_begin && n <= ENGINE_BEGIN_MAX;
+	int r = 0;
+
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = beside ? mem_check(&m[i], e) : engine_mem_set(vm, &m[i], e);
+	return r == 0 && beside ? vm->ops->mem_begin(vm, m, n, e) : r;
 }
 
 int engine_dirty_get(struct engine_vm *vm, unsigned slot, uint64_t *bits, size_t n_words)

@@ -13,7 +13,8 @@
  * run until it is reported) or an ENGINE_EXIT_DEBUG, or before its first run. To restore, set every processor first, then engine_vm_restore(): an interrupt that is on its
  * way in the controller needs somebody to arrive at.
  *
- * Set memory before anything else: a slot costs little then, and milliseconds behind doorbells, interrupts and processors.
+ * Set memory before anything else: a slot costs little then, and milliseconds behind doorbells, interrupts and processors. It costs
+ * by its size, too: engine_mem_begin() has that done beside the caller, until a verb needs it: of memory, doorbells, processors.
  *
  * Optional ops are NULL; the wrappers then say -EOPNOTSUPP, and callers have a slower way (ioeventfd: the exit itself; dirty
  * log: the memory's own tracking or mincore(2)).
@@ -37,6 +38,7 @@ enum {
 	ENGINE_CPUID_MAX = 256,
 	ENGINE_IO_DATA_MAX = 4096,
 	ENGINE_SLOTS_MAX = 1040, /* of memory */
+	ENGINE_BEGIN_MAX = 4,    /* slots in one engine_mem_begin() */
 	ENGINE_COUNTERS_MAX = 64,
 };
 
@@ -104,6 +106,9 @@ struct engine_ops {
 	void (*vm_free)(struct engine_vm *vm); /* its processors are freed before */
 	int (*mem_set)(struct engine_vm *vm, const struct engine_mem *m,
 		       struct err *e); /* size 0 takes the slot away */
+	/* mem_begin() - mem_set() of each, which goes on behind the return; what fails is told by the next verb that needs it.
+	 * At most ENGINE_BEGIN_MAX. NULL: nothing takes long */
+	int (*mem_begin)(struct engine_vm *vm, const struct engine_mem *m, unsigned n, struct err *e);
 	int (*dirty_get)(struct engine_vm *vm, unsigned slot, uint64_t *bits,
 			 size_t n_words); /* ORs in, and clears */
 	/* mem_written() - a device has written there: what was translated from it is no more. NULL: the engine sees it itself. */
@@ -155,6 +160,7 @@ int engine_vm_new(const struct engine_ops *ops, struct engine_vm **ret_vm, const
 		  struct err *e);
 void engine_vm_free(struct engine_vm *vm);
 int engine_mem_set(struct engine_vm *vm, const struct engine_mem *m, struct err *e);
+int engine_mem_begin(struct engine_vm *vm, const struct engine_mem *m, unsigned n, struct err *e);
 int engine_dirty_get(struct engine_vm *vm, unsigned slot, uint64_t *bits, size_t n_words);
 int engine_irq_set(struct engine_vm *vm, unsigned gsi, bool level);
 int engine_msi_send(struct engine_vm *vm, uint64_t addr, uint32_t data);

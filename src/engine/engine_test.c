@@ -1104,6 +1104,77 @@ static void test_points_that_no_processor_could_stop_at_are_refused(void **state
 	world_close(&w);
 }
 
+enum { BEGUN_BYTES = 512 << 20 }; /* more than is set at once */
+
+/* begin_two() - a machine whose memory is begun and not waited for: two slots, the second from @gpa on. */
+static int begin_two(struct world *w, uint64_t gpa)
+{
+	struct engine_mem m[2] = {
+		{ .size = MEM_BYTES / 2, .shared = true },
+		{ .slot = 1, .gpa = gpa, .size = BEGUN_BYTES - MEM_BYTES / 2, .shared = true },
+	};
+	const struct engine_config c = { .n_cpus = 1, .no_irqchip = true };
+
+	*w = (struct world){ .ops = engine_find(under_test, &w->e) };
+	if (!w->ops)
+		skip();
+	assert_return_code(engine_vm_new(w->ops, &w->vm, &c, &w->e), 0);
+	w->fd = memfd_create("engine-test", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(w->fd, BEGUN_BYTES), 0);
+	w->mem = mmap(NULL, BEGUN_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
+	assert_true(w->mem != MAP_FAILED);
+	m[0].fd = m[1].fd = w->fd;
+	m[0].host = w->mem;
+	m[1].host = w->mem + MEM_BYTES / 2;
+	m[1].fd_offset = MEM_BYTES / 2;
+	return engine_mem_begin(w->vm, m, 2, &w->e);
+}
+
+static void begun_close(struct world *w)
+{
+	uint8_t *rest = w->mem + MEM_BYTES;
+
+	world_close(w);
+	munmap(rest, BEGUN_BYTES - MEM_BYTES);
+}
+
+static void test_memory_that_was_begun_is_there_for_the_first_processor(void **state)
+{
+	/* mov ax,MEM_BYTES/2/16; mov ds,ax; mov al,[0]; out 0x10,al; hlt */
+	static const uint8_t code[] = {
+		0xb8, 0x00, MEM_BYTES / 2 / 16 / 256, 0x8e, 0xd8, 0xa0, 0x00, 0x00, 0xe6, 0x10, 0xf4
+	};
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	assert_int_equal(begin_two(&w, MEM_BYTES / 2), 0);
+	w.mem[MEM_BYTES / 2] = 0x5a;
+	assert_return_code(engine_cpu_new(w.vm, 0, &w.cpu, &w.e), 0);
+	start_at(&w, code, sizeof(code));
+	run(&w, &x, ENGINE_EXIT_IO);
+	assert_int_equal(x.data[0], 0x5a);
+	begun_close(&w);
+}
+
+static void test_memory_that_was_begun_and_cannot_be_is_told_at_the_first_processor(void **state)
+{
+	struct world w;
+	int r;
+
+	(void)state;
+	r = begin_two(&w, MEM_BYTES / 4); /* one over the other */
+	if (!w.ops->mem_begin) {
+		begun_close(&w);
+		skip();
+	}
+	if (r == 0)
+		r = engine_cpu_new(w.vm, 0, &w.cpu, &w.e);
+	assert_true(r < 0);
+	assert_non_null(strstr(w.e.text, "slot 1"));
+	begun_close(&w);
+}
+
 static void test_states_and_slots_that_make_no_sense_are_refused(void **state)
 {
 	static struct x86_state s;
@@ -1175,6 +1246,8 @@ int main(void)
 		cmocka_unit_test(test_a_debugger_sees_who_touches_memory),
 		cmocka_unit_test(test_a_step_comes_before_an_interrupt),
 		cmocka_unit_test(test_points_that_no_processor_could_stop_at_are_refused),
+		cmocka_unit_test(test_memory_that_was_begun_is_there_for_the_first_processor),
+		cmocka_unit_test(test_memory_that_was_begun_and_cannot_be_is_told_at_the_first_processor),
 		cmocka_unit_test(test_states_and_slots_that_make_no_sense_are_refused),
 		cmocka_unit_test(test_an_engine_nobody_knows_is_refused_with_those_there_are),
 	};

@@ -709,7 +709,7 @@ int machine__debugger_new(struct machine *m, struct err *e)
 	d->running = true;
 	d->client = (struct loop_source){ .fd = -1, .ready = on_client, .arg = d };
 	d->listener = (struct loop_source){ .fd = -1, .ready = on_listener, .arg = d };
-	for (unsigned i = 0; i < m->n_cpus; i++)
+	for (unsigned i = 0; i < m->config.cpus; i++)
 		m->cpu[i].held = m->config.gdb.wait;
 	r = loop_add(m->loop, &d->listener, m->config.gdb.fd, EPOLLIN);
 	return r < 0 ? err_sys(e, -r, "gdb: the event loop") : 0;

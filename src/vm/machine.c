@@ -79,9 +79,9 @@ static int edits_set(struct machine *m, unsigned i, struct x86_state *s, struct 
 	return r < 0 ? r : engine_cpu_set(m->cpu[i].cpu, s, e);
 }
 
-static int cpus_add(struct machine *m, struct err *e)
+int machine__cpus_add(struct machine *m, struct err *e)
 {
-	int r = 0;
+	int r = machine__devices_ring(m, e);
 
 	m->n_cpus = m->config.cpus;
 	for (unsigned i = 0; i < m->n_cpus && r == 0; i++) {
@@ -92,10 +92,9 @@ static int cpus_add(struct machine *m, struct err *e)
 }
 
 /* cpus_show() - what processors say they are, before the first instruction. */
-static int cpus_show(struct machine *m, struct cpu_scratch *s, struct err *e)
+static int cpus_show(struct machine *m, struct cpu_scratch *s, unsigned n_host, struct err *e)
 {
-	unsigned n_host = ENGINE_CPUID_MAX;
-	int r = engine_cpuid_host(m->vm, s->host, &n_host, e);
+	int r = 0;
 
 	for (unsigned i = 0; i < m->n_cpus && r == 0; i++) {
 		r = cpuid_set(m, i, s->host, n_host, s->table, e);
@@ -185,6 +184,8 @@ int machine__make(struct machine *m, struct err *e)
 	if (r == 0)
 		r = memory_add(m, e);
 	if (r == 0)
+		r = machine__memory_begin(m, e);
+	if (r == 0)
 		r = wake_add(m, e);
 	if (r == 0)
 		r = machine__ends_add(m, e);
@@ -194,10 +195,6 @@ int machine__make(struct machine *m, struct err *e)
 		r = machine__devices_add(m, e);
 	if (r == 0)
 		r = machine__memory_show(m, e);
-	if (r == 0)
-		r = machine__devices_ring(m, e);
-	if (r == 0)
-		r = cpus_add(m, e);
 	return r < 0 ? r : machine__debugger_new(m, e);
 }
 
@@ -225,6 +222,7 @@ int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *l
 {
 	auto_free struct cpu_scratch *s = calloc(1, sizeof(*s));
 	struct machine *m = s ? machine__alloc(loop, ev) : NULL;
+	unsigned n_host = ENGINE_CPUID_MAX;
 	int r;
 
 	if (!m)
@@ -235,7 +233,11 @@ int machine_new(struct machine **ret_m, struct machine_config *c, struct loop *l
 		machine_config_defaults(c);
 		r = machine__make(m, e);
 		if (r == 0)
-			r = cpus_show(m, s, e);
+			r = engine_cpuid_host(m->vm, s->host, &n_host, e);
+		if (r == 0)
+			r = machine__cpus_add(m, e);
+		if (r == 0)
+			r = cpus_show(m, s, n_host, e);
 		if (r == 0)
 			r = boot(m, &s->state, e);
 		if (r < 0) { /* what was not used up is the caller's again */
@@ -309,19 +311,27 @@ static unsigned changes_of(const struct machine_config *c)
 	(1ULL << CAP_CHOWN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH | 1ULL << CAP_FOWNER |   \
 	 1ULL << CAP_FSETID | 1ULL << CAP_SETUID | 1ULL << CAP_SETGID)
 
+int machine__jail(struct machine *m, struct err *e)
+{
+	const struct machine_jail *j = &m->config.jail;
+	struct jail_config c = { .uid = j->uid, .gid = j->gid, .may_stay = j->may_stay };
+
+	c.host_net = work_of(&m->config) & JAIL_NET;
+	if (m->config.n_shares && geteuid() == 0)
+		c.keep_caps = SHARE_CAPS;
+	if (!j->on || m->jailed)
+		return 0;
+	m->jailed = true;
+	return jail_enter(&c, e);
+}
+
 /* run_first() - the first guest instruction in this process; what may not be reached from there is given up before. */
 static int run_first(struct machine *m, struct err *e)
 {
 	const struct machine_jail *j = &m->config.jail;
-	struct jail_config c = { .uid = j->uid, .gid = j->gid, .may_stay = j->may_stay };
-	int r = 0;
+	int r = machine__jail(m, e);
 
 	m->work = work_of(&m->config);
-	c.host_net = m->work & JAIL_NET;
-	if (m->config.n_shares && geteuid() == 0)
-		c.keep_caps = SHARE_CAPS;
-	if (j->on)
-		r = jail_enter(&c, e);
 	if (r == 0)
 		r = machine__threads_start(m, MACHINE_WANT_RUN, e);
 	if (r == 0 && j->on)

@@ -75,6 +75,7 @@ struct machine {
 	struct machine_source source; /* n 0: memory is fresh */
 	struct machine_ahead *ahead;  /* owned; NULL: nothing to remember or to fetch */
 	bool lazy;                    /* pages come from a handler: one that is not there yet is not zero */
+	bool jailed;                  /* all but the filters */
 	struct engine_vm *vm;         /* owned */
 	struct bus ports, mmio;
 	struct machine_cpu cpu[ENGINE_CPUS_MAX];
@@ -109,8 +110,12 @@ struct machine {
 
 /* machine.c */
 struct machine *machine__alloc(struct loop *loop, const struct machine_events *ev);
-/* machine__make() - everything but a kernel and what processors show: what a boot and a restore have in common. */
+/* machine__make() - memory, devices and a debugger, then machine__cpus_add(): what a boot and a restore have in common. All that is
+ * missing then is a kernel and what processors show. */
 int machine__make(struct machine *m, struct err *e);
+int machine__cpus_add(struct machine *m, struct err *e);
+/* machine__jail() - give up what a running machine may not have, if its process is to: once, before the first guest instruction. */
+int machine__jail(struct machine *m, struct err *e);
 /* machine__cpuid_keep() - processor @i shows @table, which is remembered for snapshots. */
 int machine__cpuid_keep(struct machine *m, unsigned i, const struct x86_cpuid *table, unsigned n,
 			struct err *e);
@@ -129,6 +134,8 @@ void machine__ahead_free(struct machine *m);
 void machine__ahead_stop(struct machine *m);
 
 /* memory.c - what the guest sees of memory */
+/* machine__memory_begin() - RAM, of which alone there is yet; the engine goes on with it behind the return. */
+int machine__memory_begin(struct machine *m, struct err *e);
 /* machine__memory_show() - every region that it does not see yet. */
 int machine__memory_show(struct machine *m, struct err *e);
 /* machine__memory_remove() - a device's region goes, if there is one at @base; nobody may be looking. */
@@ -164,7 +171,9 @@ bool machine__stopped(struct machine *m);
 bool machine__stop_take(struct machine *m, struct machine_stop *ret_stop);
 
 /* debugger.c */
-int machine__debugger_new(struct machine *m, struct err *e); /* 0 also when the configuration has none */
+/* machine__debugger_new() - before there are processors, and before the jail: how they can be debugged is tried with the engine's
+ * files. Return: 0 also when the configuration has none */
+int machine__debugger_new(struct machine *m, struct err *e);
 void machine__debugger_free(struct machine *m);
 void machine__debugger_wake(struct machine *m);  /* the loop: a processor may have stopped for it */
 void machine__debugger_ended(struct machine *m); /* the machine has */

@@ -27,11 +27,10 @@ static bool in_parts(const struct machine *m, const struct gmem_region *g)
 	return h->on && g->base == h->base && h->slot_mib && h->total_mib / h->slot_mib <= slots - PART_FIRST;
 }
 
-/* slot_set() - @size 0: nothing is there any more. */
-static int slot_set(struct machine *m, unsigned slot, const struct gmem_region *g, uint64_t offset,
-		    uint64_t size, struct err *e)
+static struct engine_mem slot_of(const struct machine *m, unsigned slot, const struct gmem_region *g,
+				 uint64_t offset, uint64_t size)
 {
-	const struct engine_mem em = {
+	return (struct engine_mem){
 		.slot = slot,
 		.gpa = g->base + offset,
 		.size = size,
@@ -42,6 +41,13 @@ static int slot_set(struct machine *m, unsigned slot, const struct gmem_region *
 		.readonly = g->readonly,
 		.log_dirty = m->config.track_dirty && g->ram,
 	};
+}
+
+/* slot_set() - @size 0: nothing is there any more. */
+static int slot_set(struct machine *m, unsigned slot, const struct gmem_region *g, uint64_t offset,
+		    uint64_t size, struct err *e)
+{
+	const struct engine_mem em = slot_of(m, slot, g, offset, size);
 
 	return engine_mem_set(m->vm, &em, e);
 }
@@ -91,6 +97,21 @@ static int region_show(struct machine *m, struct gmem_region *g, struct err *e)
 	g->has_slot = true;
 	r = slot_set(m, g->slot, g, 0, has_tail(m, g) ? gmem_in_file(g) : g->size, e);
 	return r == 0 && has_tail(m, g) ? tail_set(m, g, true, e) : r;
+}
+
+int machine__memory_begin(struct machine *m, struct err *e)
+{
+	struct engine_mem em[ENGINE_BEGIN_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < m->mem.n && n < ENGINE_BEGIN_MAX; i++) {
+		struct gmem_region *g = &m->mem.region[i];
+
+		g->slot = number(m);
+		g->has_slot = true;
+		em[n++] = slot_of(m, g->slot, g, 0, g->size);
+	}
+	return engine_mem_begin(m->vm, em, n, e);
 }
 
 int machine__memory_show(struct machine *m, struct err *e)

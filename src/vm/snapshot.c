@@ -279,13 +279,11 @@ static int overrides(const struct machine_restore *r, struct machine_config *c, 
 }
 
 /* state_restore() - the machine's parts take their state; nothing of it may run before. */
-static int state_restore(struct machine *m, struct cpu_scratch *s, struct record_in *in, struct err *e)
+static int state_restore(struct machine *m, struct cpu_scratch *s, unsigned n_host, struct record_in *in,
+			 struct err *e)
 {
-	unsigned n_host = ENGINE_CPUID_MAX;
-	int r = engine_cpuid_host(m->vm, s->host, &n_host, e);
+	int r = 0;
 
-	if (r < 0)
-		return r;
 	for (unsigned i = 0; i < m->config.cpus && r == 0; i++) {
 		unsigned n;
 
@@ -315,6 +313,7 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 			struct err *e)
 {
 	auto_free struct cpu_scratch *s = calloc(1, sizeof(*s));
+	unsigned n_host = ENGINE_CPUID_MAX;
 	struct stat st;
 	int rc = s ? 0 : err_sys(e, ENOMEM, "a machine");
 
@@ -353,14 +352,18 @@ static int machine_from(struct machine *m, const struct machine_restore *r, stru
 		m->lazy = true;
 		rc = snapshot__uffd_hand_over(&m->mem, &m->source, r->uffd_sock, e);
 	}
+	if (rc == 0 &&
+	    !m->vm->ops->shared_memory) /* else all of it is there: nothing is to be listed or fetched */
+		rc = machine__ahead_new(m, r->ahead_path, e);
+	if (rc == 0) /* while the engine is at its memory, which takes as long */
+		rc = machine__jail(m, e);
 	if (rc == 0)
-		rc = state_restore(m, s, in, e);
-	if (rc == 0 && r->clock_realtime)
-		rc = engine_vm_catch_up(m->vm, e);
-	if (rc < 0 ||
-	    m->vm->ops->shared_memory) /* then all of it is there: nothing is to be listed or fetched */
-		return rc;
-	return machine__ahead_new(m, r->ahead_path, e);
+		rc = engine_cpuid_host(m->vm, s->host, &n_host, e);
+	if (rc == 0)
+		rc = machine__cpus_add(m, e);
+	if (rc == 0)
+		rc = state_restore(m, s, n_host, in, e);
+	return rc == 0 && r->clock_realtime ? engine_vm_catch_up(m->vm, e) : rc;
 }
 
 int machine_restore(struct machine **ret_m, struct machine_restore *r, struct loop *loop,

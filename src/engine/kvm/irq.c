@@ -43,6 +43,8 @@ int kvm__irqs_ready(struct kvm_vm *vm, struct err *e)
 
 	pthread_mutex_lock(&vm->lock);
 	if (!vm->irqs_made)
+		r = kvm__mem_ready(vm, e);
+	if (r == 0 && !vm->irqs_made)
 		r = irqs_make(vm, e);
 	if (r == 0)
 		vm->irqs_made = true;
@@ -99,8 +101,9 @@ int kvm__ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned len, 
 		.flags = (match >= 0 ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0) |
 			 (port ? KVM_IOEVENTFD_FLAG_PIO : 0) | (on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN),
 	};
+	int r = kvm__mem_ready(kvm__vm(v), NULL);
 
-	return (int)kvm_ioctl(kvm__vm(v)->fd, KVM_IOEVENTFD, &io);
+	return r < 0 ? r : (int)kvm_ioctl(kvm__vm(v)->fd, KVM_IOEVENTFD, &io);
 }
 
 /* A PIC's state is 16 bytes, registers in a fixed order, in every version of the KVM API. */

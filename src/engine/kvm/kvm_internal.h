@@ -7,8 +7,15 @@
 #include <pthread.h>
 
 #include "engine/engine.h"
+#include "sys/beside.h"
 
 enum { KVM_MSR_LIST_MAX = 512, KVM_POINTS = 4 /* debug registers */ };
+
+struct kvm_begun { /* memory slots that are being set by somebody else */
+	struct beside beside;
+	struct beside_call call[ENGINE_BEGIN_MAX];
+	struct kvm_userspace_memory_region region[ENGINE_BEGIN_MAX];
+};
 
 enum kvm_irqs { KVM_IRQS_NONE, KVM_IRQS_KERNEL, KVM_IRQS_SPLIT };
 
@@ -19,6 +26,7 @@ struct kvm_vm {
 	bool irqs_made;
 	size_t run_size;                      /* bytes of a processor's exchange mapping */
 	uint64_t slot_size[ENGINE_SLOTS_MAX]; /* bytes; 0: empty */
+	struct kvm_begun *begun;              /* owned; NULL: nothing */
 	pthread_mutex_t lock;                 /* of making the controller, and of the list below */
 	uint32_t n_msrs;                      /* 0: not asked yet */
 	uint32_t msr[X86_MSRS_MAX];           /* what a state has of them, in the order they are set */
@@ -44,6 +52,10 @@ static inline struct kvm_cpu *kvm__cpu(struct engine_cpu *cpu)
 {
 	return (struct kvm_cpu *)cpu;
 }
+
+/* vm.c */
+/* kvm__mem_ready() - wait until memory that was begun is there. The thread that began it, or one started since. */
+int kvm__mem_ready(struct kvm_vm *vm, struct err *e);
 
 /* cpu.c */
 int kvm__kick_setup(struct err *e); /* the signal that gets a thread out of KVM_RUN; once for each process */

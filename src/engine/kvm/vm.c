@@ -8,11 +8,14 @@
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/guard.h"
+#include "sys/call.h"
 #include "sys/kvm.h"
 
 /* Two places below 4 GiB that the kernel keeps for itself (4 pages); no RAM, no device is there. Spec: KVM API 4.35, 4.41 */
 #define TSS_ADDR          0xfffbd000UL
 #define IDENTITY_MAP_ADDR 0xfffbc000UL
+
+#define BESIDE_MIN (256UL << 20) /* bytes of memory that it pays for to have set by somebody else */
 
 static const struct {
 	unsigned cap;
@@ -64,6 +67,7 @@ static void vm_free(struct engine_vm *v)
 
 	if (!vm)
 		return;
+	kvm__mem_ready(vm, NULL);
 	fd_close(&vm->fd);
 	fd_close(&vm->sys_fd);
 	pthread_mutex_destroy(&vm->lock);
@@ -119,27 +123,97 @@ static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, stru
 	return 0;
 }
 
-/* syscalls(memory): ioctl[1]=KVM_SET_USER_MEMORY_REGION */
-static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct err *e)
+static int region_of(const struct engine_mem *m, struct kvm_userspace_memory_region *ret, struct err *e)
 {
-	struct kvm_vm *vm = kvm__vm(v);
-	struct kvm_userspace_memory_region region = {
+	if (m->slot >= ENGINE_SLOTS_MAX)
+		return err_set(e, ENOSPC, "memory slot %u: at most %d", m->slot, ENGINE_SLOTS_MAX);
+	*ret = (struct kvm_userspace_memory_region){
 		.slot = m->slot,
 		.flags = (m->log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0) | (m->readonly ? KVM_MEM_READONLY : 0),
 		.guest_phys_addr = m->gpa,
 		.memory_size = m->size,
 		.userspace_addr = (uintptr_t)m->host,
 	};
-	long r;
+	return 0;
+}
 
-	if (m->slot >= ENGINE_SLOTS_MAX)
-		return err_set(e, ENOSPC, "memory slot %u: at most %d", m->slot, ENGINE_SLOTS_MAX);
-	r = kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+/* region_set() - the kernel has answered @r. */
+static int region_set(struct kvm_vm *vm, const struct kvm_userspace_memory_region *region, long r,
+		      struct err *e)
+{
 	if (r < 0)
 		return err_sys(e, (int)-r, "KVM_SET_USER_MEMORY_REGION: slot %u, 0x%llx bytes at 0x%llx",
-			       m->slot, (unsigned long long)m->size, (unsigned long long)m->gpa);
-	vm->slot_size[m->slot] = m->size;
+			       region->slot, region->memory_size, region->guest_phys_addr);
+	vm->slot_size[region->slot] = region->memory_size;
 	return 0;
+}
+
+/* syscalls(memory): ioctl[1]=KVM_SET_USER_MEMORY_REGION */
+static int vm_mem_set(struct engine_vm *v, const struct engine_mem *m, struct err *e)
+{
+	struct kvm_userspace_memory_region region = { 0 };
+	struct kvm_vm *vm = kvm__vm(v);
+	int r = kvm__mem_ready(vm, e);
+
+	if (r == 0)
+		r = region_of(m, &region, e);
+	return r < 0 ? r : region_set(vm, &region, kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region), e);
+}
+
+int kvm__mem_ready(struct kvm_vm *vm, struct err *e)
+{
+	auto_free struct kvm_begun *b = TAKE_PTR(vm->begun);
+	int r = 0;
+
+	if (!b)
+		return 0;
+	beside_wait(&b->beside);
+	for (size_t i = 0; i < b->beside.n && r == 0; i++)
+		r = region_set(vm, &b->region[i], b->call[i].result, e);
+	return r;
+}
+
+static int mem_set_all(struct engine_vm *v, const struct engine_mem *m, unsigned n, struct err *e)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < n && r == 0; i++)
+		r = vm_mem_set(v, &m[i], e);
+	return r;
+}
+
+/*
+ * vm_mem_begin() - the kernel clears 8 bytes for each page of a slot: half a millisecond for a GiB, at which nobody need look on.
+ * It takes this only from a process of this memory. A thread would do, if what is done meanwhile were not to enter a jail. What
+ * is small is sooner done than given away.
+ */
+static int vm_mem_begin(struct engine_vm *v, const struct engine_mem *m, unsigned n, struct err *e)
+{
+	struct kvm_vm *vm = kvm__vm(v);
+	struct kvm_begun *b;
+	uint64_t bytes = 0;
+	int r = kvm__mem_ready(vm, e);
+
+	for (unsigned i = 0; i < n; i++)
+		bytes += m[i].size;
+	if (r < 0 || bytes < BESIDE_MIN)
+		return r < 0 ? r : mem_set_all(v, m, n, e);
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		return err_sys(e, ENOMEM, "memory slots");
+	for (unsigned i = 0; i < n && r == 0; i++) {
+		r = region_of(&m[i], &b->region[i], e);
+		b->call[i] = (struct beside_call){
+			.nr = SYS_ioctl,
+			.arg = { vm->fd, KVM_SET_USER_MEMORY_REGION, (long)&b->region[i] },
+		};
+	}
+	if (r == 0 && beside_start(&b->beside, b->call, n) == 0) {
+		vm->begun = b;
+		return 0;
+	}
+	free(b);
+	return r < 0 ? r : mem_set_all(v, m, n, e); /* nobody could be had */
 }
 
 /* vm_dirty_get() - the kernel writes a whole bitmap and clears its own; ours collects. */
@@ -149,8 +223,10 @@ static int vm_dirty_get(struct engine_vm *v, unsigned slot, uint64_t *bits, size
 	struct kvm_dirty_log log = { .slot = slot };
 	auto_free uint64_t *fresh = NULL;
 	size_t words;
-	long r;
+	long r = kvm__mem_ready(vm, NULL);
 
+	if (r < 0)
+		return (int)r;
 	if (slot >= ENGINE_SLOTS_MAX || !vm->slot_size[slot])
 		return -ENOENT;
 	words = (vm->slot_size[slot] / 4096 + 63) / 64;
@@ -175,6 +251,7 @@ const struct engine_ops engine_kvm = {
 	.vm_new = vm_new,
 	.vm_free = vm_free,
 	.mem_set = vm_mem_set,
+	.mem_begin = vm_mem_begin,
 	.dirty_get = vm_dirty_get,
 	.irq_set = kvm__irq_set,
 	.msi_send = kvm__msi_send,
