@@ -39,6 +39,10 @@ const struct opt vm_config_opts[] = {
 	  "What the processors are: 'host' or a named baseline (host)", "host" },
 	{ "engine", 0, OPT_STRING, OPT(engine), "NAME",
 	  "What executes them: auto, kvm or bt (auto: see hull engine list; HULL_ENGINE)", "auto kvm bt" },
+	{ "irqchip", 0, OPT_STRING, OPT(irqchip), "kernel|split",
+	  "Where kvm's interrupt controller is; split: all but the local APICs is hull's, without 8259 "
+	  "(kernel)",
+	  "kernel split" },
 	{ "disk", 'd', OPT_LIST, OPT(disk), "FILE[,format=raw|qcow2][,ro][,backing]",
 	  "A disk (raw unless said otherwise), 'backing': its backing files may be opened; may be repeated",
 	  "@file" },
@@ -310,6 +314,15 @@ static int read_pin(struct machine_config *c, const char *value, struct err *e)
 	return strv_finish(&c->pin) < 0 ? err_sys(e, ENOMEM, "--pin") : 0;
 }
 
+static int read_irqchip(struct machine_config *c, const char *value, struct err *e)
+{
+	c->split_irqchip = value && str_eq(value, "split");
+	if (value && !c->split_irqchip && !str_eq(value, "kernel"))
+		return err_set(e, EINVAL, "invalid argument \"%s\" for --irqchip: want kernel or split",
+			       value);
+	return 0;
+}
+
 static int copy_text(char **slot, const char *text, struct err *e)
 {
 	if (!text)
@@ -336,6 +349,8 @@ int vm_config_read(struct machine_config *c, const struct vm_opts *o, struct err
 	c->rtc = c->vmgenid = c->pvpanic = c->debug_exit = true;
 	c->engine_dir = cmd_run_dir();
 	r = engine_name_check(o->engine, &c->engine, e);
+	if (r == 0)
+		r = read_irqchip(c, o->irqchip, e);
 	if (r == 0)
 		r = copy_text(&c->cmdline, o->cmdline, e);
 	if (r == 0)

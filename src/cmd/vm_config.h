@@ -12,7 +12,7 @@ struct err;
 struct machine_config;
 
 struct vm_opts {
-	const char *kernel, *initrd, *cmdline, *engine, *cpu, *vsock, *balloon, *pin, *name, *gdb;
+	const char *kernel, *initrd, *cmdline, *engine, *irqchip, *cpu, *vsock, *balloon, *pin, *name, *gdb;
 	struct strv disk, net, share, pmem;
 	int64_t memory; /* bytes */
 	int cpus;

@@ -31,6 +31,7 @@ static const struct kept {
 	{ "Cpus", NUMBER32, offsetof(struct vm_opts, cpus), NULL, 0 },
 	{ "CpuModel", TEXT, offsetof(struct vm_opts, cpu), NULL, 0 },
 	{ "Engine", TEXT, offsetof(struct vm_opts, engine), NULL, 0 },
+	{ "Irqchip", TEXT, offsetof(struct vm_opts, irqchip), NULL, 0 },
 	{ "Disks", LIST, offsetof(struct vm_opts, disk), "", ',' },
 	{ "Pmems", LIST, offsetof(struct vm_opts, pmem), "", ',' },
 	{ "Networks", LIST, offsetof(struct vm_opts, net), "switch=", 0 },

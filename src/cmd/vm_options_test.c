@@ -172,6 +172,7 @@ static void test_what_a_start_could_not_read_is_refused_when_it_is_made(void **s
 		{ { .kernel = "kernel", .pin = "0,0" }, NULL, "2 lists for 1 processors" },
 		{ { .kernel = "kernel", .pin = "" }, NULL, "--pin" },
 		{ { .kernel = "kernel", .engine = "vax" }, NULL, "engine 'vax': want auto, kvm" },
+		{ { .kernel = "kernel", .irqchip = "none" }, NULL, "--irqchip: want kernel or split" },
 		{ { .kernel = "kernel", .cmdline = "\xff" }, NULL, "CommandLine: it is no UTF-8" },
 	};
 

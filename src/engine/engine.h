@@ -66,7 +66,7 @@ struct engine_exit {
 
 struct engine_config {
 	unsigned n_cpus;    /* that may be made */
-	bool split_irqchip; /* the engine has the local APICs, the machine the IOAPIC */
+	bool split_irqchip; /* the kernel has the local APICs, the engine the I/O APIC, and there are no 8259 */
 	bool no_irqchip;    /* none at all: guests without interrupts */
 };
 

@@ -632,29 +632,136 @@ static void test_an_interrupt_line_and_an_irqfd_wake_a_halted_processor(void **s
 	world_close(&w);
 }
 
-static void test_a_machine_with_a_split_controller_halts_inside_and_is_kicked_out(void **state)
+/* split_guest() - the new way: pin 5 of the I/O APIC is vector 0x25; the handler writes port 0x30, then says end of interrupt. */
+static void split_guest(struct world *w, bool level)
 {
-	static const uint8_t code[] = { 0xe6, 0x10, 0xf4 };
-	struct engine_exit x;
-	struct world w;
+	enum { LEVEL_AT = 33 }; /* in the code: bits 8 to 15 of the entry */
+	uint8_t code[] = {
+		0x67, 0x66, 0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0x00, 0x00, /* local APIC on */
+		0x67, 0x66, 0xc7, 0x05, 0x00, 0x00, 0xc0, 0xfe, 0x1a, 0x00, 0x00, 0x00, /* pin 5's entry: */
+		0x67, 0x66, 0xc7, 0x05, 0x10, 0x00, 0xc0, 0xfe, 0x25, 0x00, 0x00, 0x00, /* vector 0x25 */
+		0xe6, 0x31, 0xfb,                                                       /* ready; sti */
+		0xf4, 0xeb, 0xfd,                                                       /* hlt; jmp again */
+	};
+	/* mov al,5; out 0x30,al; mov dword [local APIC's EOI],0; iret */
+	static const uint8_t handler[] = { 0xb0, 0x05, 0xe6, 0x30, 0x67, 0x66, 0xc7, 0x05, 0xb0,
+					   0x00, 0xe0, 0xfe, 0x00, 0x00, 0x00, 0x00, 0xcf };
+	static const uint8_t vector[] = { 0x00, 0x30, 0x00, 0x00 }; /* 0000:3000 */
+	struct x86_state s;
+
+	code[LEVEL_AT] = level ? 0x80 : 0;
+	memcpy(w->mem + 0x3000, handler, sizeof(handler));
+	memcpy(w->mem + 4 * 0x25L, vector, sizeof(vector));
+	start_at(w, code, sizeof(code));
+	assert_return_code(engine_cpu_get(w->cpu, &s, &w->e), 0);
+	s.seg[X86_DS].limit = UINT32_MAX; /* all memory is within reach, in real mode as well */
+	s.seg[X86_DS].attr |= 0x8000;
+	assert_return_code(engine_cpu_set(w->cpu, &s, &w->e), 0);
+}
+
+static void split_open(struct world *w)
+{
+	struct engine_vm *vm = NULL;
 	int r;
 
-	(void)state;
-	world_open(&w);
-	world_close(&w);
-	r = engine_vm_new(w.ops, &w.vm, &(struct engine_config){ .n_cpus = 1, .split_irqchip = true }, &w.e);
+	world_open(w);
+	r = engine_vm_new(w->ops, &vm, &(struct engine_config){ .n_cpus = 1, .split_irqchip = true }, &w->e);
+	world_close(w);
+	engine_vm_free(vm);
 	if (r < 0) {
-		print_message("%s\n", w.e.text);
+		print_message("%s\n", w->e.text);
 		skip();
 	}
-	engine_vm_free(w.vm);
-	world_open_with(&w, &(struct engine_config){ .n_cpus = 1, .split_irqchip = true });
-	start_at(&w, code, sizeof(code));
-	run(&w, &x, ENGINE_EXIT_IO);
-	engine_cpu_kick(w.cpu);
-	run(&w, &x, ENGINE_EXIT_KICKED);
-	assert_int_equal(engine_irq_set(w.vm, 5, true), -EOPNOTSUPP);
+	world_open_with(w, &(struct engine_config){ .n_cpus = 1, .split_irqchip = true });
+}
+
+static void is_halted(struct world *w)
+{
+	struct engine_exit x;
+
+	engine_cpu_kick(w->cpu);
+	run(w, &x, ENGINE_EXIT_KICKED);
+	engine_cpu_kick(w->cpu);
+	run(w, &x, ENGINE_EXIT_KICKED);
+}
+
+static void test_a_split_controller_delivers_a_line_and_an_irqfd(void **state)
+{
+	auto_close int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const uint64_t one = 1;
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	split_open(&w);
+	split_guest(&w, false);
+	run_to_port(&w, &x, 0x31);
+	is_halted(&w);
+	assert_return_code(engine_irq_set(w.vm, 5, true), 0);
+	run_to_port(&w, &x, 0x30);
+	is_halted(&w); /* an edge is one interrupt, and the line is up still */
+	assert_return_code(engine_irq_set(w.vm, 5, false), 0);
+	assert_return_code(engine_irqfd(w.vm, 5, fd, true), 0);
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	run_to_port(&w, &x, 0x30);
+	assert_return_code(engine_irqfd(w.vm, 5, fd, false), 0);
+	assert_int_equal(engine_irq_set(w.vm, 6, true), 0); /* masked */
+	is_halted(&w);
 	world_close(&w);
+}
+
+static void test_a_split_controller_repeats_a_level_until_it_is_down(void **state)
+{
+	struct engine_exit x;
+	struct world w;
+
+	(void)state;
+	split_open(&w);
+	split_guest(&w, true);
+	run_to_port(&w, &x, 0x31);
+	assert_return_code(engine_irq_set(w.vm, 5, true), 0);
+	for (int i = 0; i < 3; i++)
+		run_to_port(&w, &x, 0x30);
+	assert_return_code(engine_irq_set(w.vm, 5, false), 0);
+	is_halted(&w);
+	world_close(&w);
+}
+
+/* The processor is at the interrupt: that it has ended it must be told in the other machine, too. */
+static void test_a_split_controller_is_saved_and_restored(void **state)
+{
+	static struct x86_state s;
+	auto_fini(buf) struct buf saved = { 0 };
+	struct record_out o = { .to = &saved };
+	struct record_in in;
+	struct engine_exit x;
+	struct world a, b;
+
+	(void)state;
+	split_open(&a);
+	split_guest(&a, true);
+	run_to_port(&a, &x, 0x31);
+	assert_return_code(engine_irq_set(a.vm, 5, true), 0);
+	run_to_port(&a, &x, 0x30);
+	engine_cpu_kick(a.cpu);
+	run(&a, &x, ENGINE_EXIT_KICKED);
+	assert_return_code(engine_cpu_get(a.cpu, &s, &a.e), 0);
+	engine_vm_save(a.vm, &o, &a.e);
+	assert_int_equal(a.e.code, 0);
+	assert_int_equal(buf_finish(&saved), 0);
+
+	split_open(&b);
+	memcpy(b.mem, a.mem, MEM_BYTES);
+	world_close(&a);
+	assert_return_code(engine_cpu_set(b.cpu, &s, &b.e), 0);
+	record_init(&in, saved.data, saved.len, &b.e);
+	engine_vm_restore(b.vm, &in);
+	if (record_finish(&in) < 0)
+		fail_msg("%s", b.e.text);
+	run_to_port(&b, &x, 0x30);
+	assert_return_code(engine_irq_set(b.vm, 5, false), 0);
+	is_halted(&b);
+	world_close(&b);
 }
 
 static void check_same(const struct x86_state *a, const struct x86_state *b)
@@ -1235,7 +1342,9 @@ int main(void)
 		cmocka_unit_test(test_a_doorbell_is_signalled_without_an_exit),
 		cmocka_unit_test(test_halt_without_an_interrupt_controller_is_an_exit),
 		cmocka_unit_test(test_an_interrupt_line_and_an_irqfd_wake_a_halted_processor),
-		cmocka_unit_test(test_a_machine_with_a_split_controller_halts_inside_and_is_kicked_out),
+		cmocka_unit_test(test_a_split_controller_delivers_a_line_and_an_irqfd),
+		cmocka_unit_test(test_a_split_controller_repeats_a_level_until_it_is_down),
+		cmocka_unit_test(test_a_split_controller_is_saved_and_restored),
 		cmocka_unit_test(test_the_whole_state_goes_into_another_machine_that_runs_on),
 		cmocka_unit_test(test_interrupt_controllers_are_saved_and_restored),
 		cmocka_unit_test(test_a_clock_goes_on_where_it_was_or_catches_up_with_the_time),

@@ -37,19 +37,27 @@ static bool is_level(uint64_t e)
 	return e & LEVEL && (mode == IRQ_FIXED || mode == IRQ_LOWEST);
 }
 
-/* deliver() - what waits at the pin, unless a processor is still at it */
-static void deliver(struct ioapic *io, unsigned pin)
+bool ioapic_message(const struct ioapic *io, unsigned pin, struct irq_message *ret_m)
 {
 	uint64_t e = io->entry[pin];
-	const struct irq_message m = {
+
+	*ret_m = (struct irq_message){
 		.dest = (uint32_t)(e >> DEST_SHIFT),
 		.vector = (uint8_t)e,
 		.mode = (enum irq_mode)(e >> MODE_SHIFT & 7),
 		.logical = e & LOGICAL,
 		.level = is_level(e),
 	};
+	return !(e & MASKED);
+}
 
-	if (e & MASKED || (m.level && e & REMOTE_IRR))
+/* deliver() - what waits at the pin, unless a processor is still at it */
+static void deliver(struct ioapic *io, unsigned pin)
+{
+	struct irq_message m;
+	bool open = ioapic_message(io, pin, &m);
+
+	if (!open || (m.level && io->entry[pin] & REMOTE_IRR))
 		return;
 	if (m.level)
 		io->entry[pin] |= REMOTE_IRR;
@@ -150,4 +158,11 @@ void ioapic_restore(struct ioapic *io, struct record_in *in)
 	for (unsigned i = 0; i < IOAPIC_PINS && in->rc == 0; i++)
 		if (is_up(io, i) && is_level(io->entry[i]))
 			deliver(io, i); /* it was on its way */
+}
+
+void ioapic_forget(struct ioapic *io)
+{
+	for (unsigned i = 0; i < IOAPIC_PINS; i++)
+		if (io->entry[i] & REMOTE_IRR)
+			ioapic_eoi(io, io->entry[i] & 0xff);
 }

@@ -37,6 +37,8 @@ struct ioapic {
 
 void ioapic_init(struct ioapic *io, void (*send)(void *arg, const struct irq_message *m), void *arg);
 void ioapic_line(struct ioapic *io, unsigned pin, bool up);
+/* ioapic_message() - what pin @pin sends when it is up. Return: whether it would now: it is not masked */
+bool ioapic_message(const struct ioapic *io, unsigned pin, struct irq_message *ret_m);
 void ioapic_eoi(struct ioapic *io, unsigned vector); /* a processor has ended a level-triggered interrupt */
 /* @offset: from its base; accesses of other sizes than 4 bytes see the lower half or nothing */
 uint32_t ioapic_read(const struct ioapic *io, unsigned offset);
@@ -46,5 +48,8 @@ void ioapic_write(struct ioapic *io, unsigned offset, uint32_t value);
 void ioapic_save(const struct ioapic *io, struct record_out *o);
 /* ioapic_restore() - sends what a line that is up waits with, so processors come before it. */
 void ioapic_restore(struct ioapic *io, struct record_in *in);
+/* ioapic_forget() - behind it, where ioapic_eoi() may have got lost on the way: what was at a processor counts as ended. A line that is
+ * up has its interrupt sent once too often at worst. */
+void ioapic_forget(struct ioapic *io);
 
 #endif

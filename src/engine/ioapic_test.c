@@ -311,6 +311,25 @@ static void test_a_level_on_its_way_arrives_after_the_restore(void **state)
 	assert_true(entry_low(&g, 9) & REMOTE_IRR);
 }
 
+static void test_what_was_at_a_processor_and_is_forgotten_comes_again_if_its_line_is_up(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	setup(&f);
+	entry(&f, 9, 0, 0x39 | LEVEL);
+	entry(&f, 10, 0, 0x3a | LEVEL);
+	ioapic_line(&f.io, 9, true);
+	ioapic_line(&f.io, 10, true);
+	ioapic_line(&f.io, 10, false);
+	assert_int_equal(f.n, 2);
+	ioapic_forget(&f.io);
+	assert_int_equal(f.n, 3);
+	assert_int_equal(f.sent[2].vector, 0x39);
+	assert_true(entry_low(&f, 9) & REMOTE_IRR);
+	assert_false(entry_low(&f, 10) & REMOTE_IRR);
+}
+
 static void test_hostile_states_are_cut_or_refused(void **state)
 {
 	auto_fini(buf) struct buf b = { 0 };
@@ -345,6 +364,7 @@ int main(void)
 		cmocka_unit_test(test_a_pin_that_is_not_there_is_nothing),
 		cmocka_unit_test(test_what_is_saved_goes_on_elsewhere),
 		cmocka_unit_test(test_a_level_on_its_way_arrives_after_the_restore),
+		cmocka_unit_test(test_what_was_at_a_processor_and_is_forgotten_comes_again_if_its_line_is_up),
 		cmocka_unit_test(test_hostile_states_are_cut_or_refused),
 	};
 

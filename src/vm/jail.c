@@ -216,6 +216,7 @@ int jail_filter(unsigned work, bool trap, struct err *e)
 		{ JAIL_SOCKETS, syscalls_sockets, ARRAY_SIZE(syscalls_sockets) },
 		{ JAIL_NET, syscalls_net, ARRAY_SIZE(syscalls_net) },
 		{ JAIL_PCI, syscalls_pci, ARRAY_SIZE(syscalls_pci) },
+		{ JAIL_SPLIT, syscalls_split, ARRAY_SIZE(syscalls_split) },
 		{ JAIL_HOTPLUG, syscalls_hotplug, ARRAY_SIZE(syscalls_hotplug) },
 		{ JAIL_API, syscalls_api, ARRAY_SIZE(syscalls_api) },
 		{ JAIL_RING, syscalls_ring, ARRAY_SIZE(syscalls_ring) },

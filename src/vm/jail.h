@@ -58,6 +58,7 @@ enum jail_work {
 	JAIL_API = 512,    /* and answers requests of another process, which passes it files */
 	JAIL_DEBUG = 2048, /* and has a debugger as client, who changes what processors hold */
 	JAIL_FETCH = 1024, /* asks for memory ahead, and does nothing else */
+	JAIL_SPLIT = 4096, /* and the I/O APIC is the engine's */
 };
 
 /* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed; never 0). @trap:

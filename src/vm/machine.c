@@ -171,6 +171,20 @@ static const struct engine_ops *engine_of(const struct machine *m, struct err *e
 	return ops ? ops : engine_find(c->engine, e);
 }
 
+/* vm_make() - an engine that has all of the controller itself shows no less than a split one: a snapshot goes on there. */
+static int vm_make(struct machine *m, const struct engine_ops *ops, struct err *e)
+{
+	struct engine_config c = { .n_cpus = m->config.cpus, .split_irqchip = m->config.split_irqchip };
+	int r = engine_vm_new(ops, &m->vm, &c, e);
+
+	if (r != -EOPNOTSUPP || !c.split_irqchip || m->source.n == 0)
+		return r;
+	m->config.split_irqchip = c.split_irqchip = false;
+	if (e)
+		*e = (struct err){ 0 };
+	return engine_vm_new(ops, &m->vm, &c, e);
+}
+
 int machine__make(struct machine *m, struct err *e)
 {
 	const struct engine_ops *ops = engine_of(m, e);
@@ -178,7 +192,7 @@ int machine__make(struct machine *m, struct err *e)
 
 	if (!ops)
 		return e && e->code ? -e->code : -ENODEV;
-	r = engine_vm_new(ops, &m->vm, &(struct engine_config){ .n_cpus = m->config.cpus }, e);
+	r = vm_make(m, ops, e);
 	m->mem.marked = r == 0 && ops->mem_written ? memory_written : NULL;
 	m->mem.marked_arg = m->vm;
 	if (r == 0)
@@ -287,7 +301,8 @@ enum verb { VERB_START, VERB_PAUSE, VERB_RESUME, VERB_STOP, VERB_COUNT };
 /* work_of() - what devices do besides, in whichever thread (enum jail_work). */
 static unsigned work_of(const struct machine_config *c)
 {
-	unsigned work = (c->vsock.on ? JAIL_SOCKETS : 0) | (c->pci ? JAIL_PCI : 0);
+	unsigned work = (c->vsock.on ? JAIL_SOCKETS : 0) | (c->pci ? JAIL_PCI : 0) |
+			(c->split_irqchip ? JAIL_SPLIT : 0);
 
 	for (unsigned i = 0; i < c->n_nets; i++)
 		if (c->net[i].kind == MACHINE_NET_USER)

@@ -163,6 +163,7 @@ struct machine_config {
 	const char *engine_dir; /* borrowed; see engine_fastest() */
 	unsigned cpus;          /* 1 to ENGINE_CPUS_MAX */
 	bool smt, track_dirty, pci, boot_timer;
+	bool split_irqchip; /* of the interrupt controller only the local APICs are the kernel's */
 	uint64_t mem_bytes; /* whole MiB */
 	enum gmem_pages pages;
 	struct machine_file kernel, initrd;

@@ -14,7 +14,7 @@
 #include "fmt/record.h"
 #include "vm/snapshot_internal.h"
 
-enum { CONFIG_VERSION = 2, DRIVE_VERSION = 1, NET_VERSION = 1, PMEM_VERSION = 2, SHARE_VERSION = 1 };
+enum { CONFIG_VERSION = 3, DRIVE_VERSION = 1, NET_VERSION = 1, PMEM_VERSION = 2, SHARE_VERSION = 1 };
 
 static void put_limit(struct record_out *o, const struct limiter_config *l)
 {
@@ -243,14 +243,16 @@ void snapshot__config_save(const struct machine_config *c, struct record_out *o)
 	record_put_u32(o, c->n_shares);
 	for (unsigned i = 0; i < c->n_shares; i++)
 		share_save(&c->share[i], o);
+	record_put_u8(o, c->split_irqchip); /* since version 3 */
 	record_end(o);
 }
 
 void snapshot__config_restore(struct machine_config *c, struct record_in *in)
 {
 	bool *const on[] = SWITCHES(c);
+	uint16_t version = record_open(in, "config", CONFIG_VERSION);
 
-	if (!record_open(in, "config", CONFIG_VERSION))
+	if (!version)
 		return;
 	record_get_str(in, c->id, sizeof(c->id));
 	c->cpus = record_get_u32(in);
@@ -279,5 +281,6 @@ void snapshot__config_restore(struct machine_config *c, struct record_in *in)
 	c->n_shares = get_array(in, &c->share, sizeof(*c->share), MACHINE_SHARES_MAX, "shares");
 	for (unsigned i = 0; i < c->n_shares; i++)
 		share_restore(&c->share[i], in);
+	c->split_irqchip = version >= 3 && get_bool(in);
 	record_close(in);
 }

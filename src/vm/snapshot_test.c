@@ -425,6 +425,49 @@ static void test_forged_fields_never_crash(void **state)
 	files_close(&f);
 }
 
+/* add_u32() - to a number in the file, which may lie anywhere */
+static void add_u32(char *at, int32_t n)
+{
+	uint32_t v;
+
+	memcpy(&v, at, sizeof(v));
+	v += (uint32_t)n;
+	memcpy(at, &v, sizeof(v));
+}
+
+/* Version 2 of the configuration did not say where the interrupt controller is: its last byte. */
+static void test_a_configuration_of_the_version_before_is_read(void **state)
+{
+	enum { VERSION_AT = 8, LENGTH_AT = 12, PAYLOAD_AT = 16 }; /* in a record */
+	auto_fini(buf) struct buf good = { 0 };
+	char *config;
+	struct files f;
+	struct world w;
+	uint32_t len;
+
+	(void)state;
+	counted(&w, &f, 1);
+	slurp(f.state, &good);
+	config = good.data ? memmem(good.data, good.len, "config\0\0\3", 9) : NULL;
+	assert_non_null(config);
+	if (!config)
+		return;
+	memcpy(&len, config + LENGTH_AT, sizeof(len));
+	memmove(config + PAYLOAD_AT + len - 1, config + PAYLOAD_AT + len,
+		good.len - (size_t)(config + PAYLOAD_AT + len - good.data));
+	config[VERSION_AT] = 2;
+	add_u32(config + LENGTH_AT, -1);
+	add_u32(good.data + HEAD_BYTES + LENGTH_AT, -1); /* of the record around all */
+	add_u32(good.data + HEAD_LEN_AT, -1);
+	digest_of(good.data + HEAD_BYTES, good.len - 1 - HEAD_BYTES, good.data + HEAD_DIGEST_AT);
+	put_state(&f, good.data, good.len - 1);
+	if (restore_plain(&w, &f) < 0)
+		fail_msg("%s", w.e.text);
+	assert_false(machine_config_of(w.m)->split_irqchip);
+	world_close(&w);
+	files_close(&f);
+}
+
 static void test_a_snapshot_is_not_saved_over_the_memory_it_came_from(void **state)
 {
 	struct files f, again = files_new();
@@ -741,6 +784,7 @@ int main(void)
 		cmocka_unit_test(test_pages_come_from_a_handler_that_was_handed_the_faults),
 		cmocka_unit_test(test_damaged_files_are_refused_with_one_line),
 		cmocka_unit_test(test_forged_fields_never_crash),
+		cmocka_unit_test(test_a_configuration_of_the_version_before_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,6 +126,30 @@ is() {
 	[ "$status" = 0 ]
 }
 
+@test "a level-triggered interrupt comes until its line is down" {
+	local engine
+	for engine in kvm bt; do
+		run timeout 20 "$HULL" vm run --kernel "$GUESTS/serial" --cmdline level --engine "$engine" < <(printf x; sleep 2)
+		[[ "$output" != *"engine '$engine':"* ]] || continue
+		is 'scratch 0x5a' 'line status idle yes' 'transmit interrupt, cause 2' 'level: until it was down'
+	done
+}
+
+@test "with a split interrupt controller guests print the same" {
+	guest timer '' --irqchip split
+	is 'one-shot: 1' 'periodic: enough' 'deadline: 1, not early' 'deadline in the past: 1' 'interrupts ring 3: 1' 'masked: 0'
+	guest smp cpus=2 --cpus 2 --irqchip split
+	is 'cpu 1: apic id 1, sum right' 'cpu 1: 20 pings' '2 processors, 20 pongs'
+	run timeout 20 "$HULL" vm run --kernel "$GUESTS/serial" --cmdline echo --irqchip split < <(printf 'abc\nquit\n')
+	is 'scratch 0x5a' 'line status idle yes' 'transmit interrupt, cause 2' "got 'abc'"
+	guest hello '' --irqchip none
+	[ "$status" != 0 ]
+	[[ "$output" == *'invalid argument "none" for --irqchip: want kernel or split'* ]]
+	guest hello '' --irqchip split --engine bt
+	[ "$status" != 0 ]
+	[[ "$output" == *'no split interrupt controller'* ]]
+}
+
 @test "each way to end ends the machine, and hull says how" {
 	local how
 	for how in i8042 acpi off; do

@@ -140,6 +140,23 @@ open(sys.argv[1], "wb").write(b"".join(struct.pack("<Q", i) + bytes(504) for i i
 	done
 }
 
+@test "a disk and a network card interrupt through a split controller as well" {
+	local line
+	mkdir -p "$HULL_TMP/sw"
+	make_disk "$HULL_TMP/disk"
+	for line in '' packed pci; do
+		guest blk "$line" --disk "$HULL_TMP/disk,ro" --irqchip split
+		[[ "$output" == *'320 of 320 reads right'*'interrupts came'* ]] || { echo "$line: $output"; return 1; }
+		# shellcheck disable=SC2046  # no word or one
+		"$HULL" vm run $(transport "$line") --kernel "$GUESTS/net" --net "switch=$HULL_TMP/sw" --cmdline "role=pong $line" \
+			--irqchip split </dev/null >"$HULL_TMP/pong" 2>&1 3>&- &
+		wait_for "$HULL_TMP/pong" ready
+		guest net "role=ping $line" --net "switch=$HULL_TMP/sw" --irqchip split
+		is '50 frames, 50 right'
+		wait_for "$HULL_TMP/pong" '50 frames, 50 right'
+	done
+}
+
 @test "a guest reads and writes a shared directory, and nothing beside it" {
 	local line share=$HULL_TMP/share
 	mkdir -p "$share"

@@ -244,6 +244,21 @@ static void exit_system(const struct kvm_run *run, struct engine_exit *x)
 	}
 }
 
+/* exit_own() - one that nobody above need know of. Return: it is done */
+static bool exit_own(struct kvm_cpu *c)
+{
+	struct kvm_vm *vm = kvm__vm(c->cpu.vm);
+	struct kvm_run *run = c->run;
+
+	if (vm->irqs != KVM_IRQS_SPLIT)
+		return false;
+	if (run->exit_reason == KVM_EXIT_IOAPIC_EOI)
+		kvm__split_eoi(vm, run->eoi.vector);
+	else if (run->exit_reason != KVM_EXIT_MMIO || !kvm__split_access(vm, run))
+		return false;
+	return true;
+}
+
 static void exit_read(struct kvm_cpu *c, struct engine_exit *x)
 {
 	struct kvm_run *run = c->run;
@@ -286,7 +301,7 @@ int kvm__cpu_run(struct engine_cpu *cpu, struct engine_exit *x)
 			 __ATOMIC_SEQ_CST); /* pairs with immediate_exit's store in kvm__cpu_kick() */
 	do
 		r = kvm_ioctl_n(c->fd, KVM_RUN, 0);
-	while (r == -EAGAIN); /* it waited to be started and was */
+	while (r == -EAGAIN /* it waited to be started and was */ || (r == 0 && exit_own(c)));
 	__atomic_store_n(&c->tid, 0, __ATOMIC_RELEASE);
 
 	x->text[0] = '\0';

@@ -52,10 +52,10 @@ int kvm__irqs_ready(struct kvm_vm *vm, struct err *e)
 	return r;
 }
 
-/* has_lines() - there are lines to the kernel's controller, and it is there. */
+/* has_lines() - there is a controller. */
 static bool has_lines(struct kvm_vm *vm)
 {
-	return vm->irqs == KVM_IRQS_KERNEL && kvm__irqs_ready(vm, NULL) == 0;
+	return vm->irqs != KVM_IRQS_NONE && kvm__irqs_ready(vm, NULL) == 0;
 }
 
 int kvm__irq_set(struct engine_vm *v, unsigned gsi, bool level)
@@ -63,7 +63,10 @@ int kvm__irq_set(struct engine_vm *v, unsigned gsi, bool level)
 	struct kvm_vm *vm = kvm__vm(v);
 	struct kvm_irq_level line = { .irq = gsi, .level = level };
 
-	return has_lines(vm) ? (int)kvm_ioctl(vm->fd, KVM_IRQ_LINE, &line) : -EOPNOTSUPP;
+	if (!has_lines(vm))
+		return -EOPNOTSUPP;
+	return vm->irqs == KVM_IRQS_SPLIT ? kvm__split_line(vm, gsi, level) :
+					    (int)kvm_ioctl(vm->fd, KVM_IRQ_LINE, &line);
 }
 
 int kvm__msi_send(struct engine_vm *v, uint64_t addr, uint32_t data)
@@ -87,7 +90,11 @@ int kvm__irqfd(struct engine_vm *v, unsigned gsi, int fd, bool on)
 				   .gsi = gsi,
 				   .flags = on ? 0 : KVM_IRQFD_FLAG_DEASSIGN };
 
-	return has_lines(vm) ? (int)kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd) : -EOPNOTSUPP;
+	int r = has_lines(vm) ? 0 : -EOPNOTSUPP;
+
+	if (r == 0 && vm->irqs == KVM_IRQS_SPLIT)
+		r = kvm__split_irqfd(vm, gsi, on);
+	return r < 0 ? r : (int)kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd);
 }
 
 int kvm__ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned len, int64_t match, int fd,
@@ -109,7 +116,7 @@ int kvm__ioeventfd(struct engine_vm *v, bool port, uint64_t addr, unsigned len, 
 /* A PIC's state is 16 bytes, registers in a fixed order, in every version of the KVM API. */
 static_assert(sizeof(struct kvm_pic_state) == 16, "as the kernel has it");
 
-static int irqchip_save(struct kvm_vm *vm, struct record_out *o)
+static int kernel_save(struct kvm_vm *vm, struct record_out *o)
 {
 	struct kvm_irqchip chip[3] = { { .chip_id = KVM_IRQCHIP_PIC_MASTER },
 				       { .chip_id = KVM_IRQCHIP_PIC_SLAVE },
@@ -122,7 +129,6 @@ static int irqchip_save(struct kvm_vm *vm, struct record_out *o)
 		if (r < 0)
 			return (int)r;
 	}
-	record_begin(o, "irqchip", IRQCHIP_VERSION);
 	record_put(o, &chip[0].chip.pic, sizeof(chip[0].chip.pic));
 	record_put(o, &chip[1].chip.pic, sizeof(chip[1].chip.pic));
 	record_put_u64(o, io->base_address);
@@ -131,8 +137,20 @@ static int irqchip_save(struct kvm_vm *vm, struct record_out *o)
 	record_put_u32(o, io->irr);
 	for (int i = 0; i < KVM_IOAPIC_NUM_PINS; i++)
 		record_put_u64(o, io->redirtbl[i].bits);
-	record_end(o);
 	return 0;
+}
+
+static int irqchip_save(struct kvm_vm *vm, struct record_out *o)
+{
+	int r = 0;
+
+	record_begin(o, "irqchip", IRQCHIP_VERSION);
+	if (vm->irqs == KVM_IRQS_SPLIT)
+		kvm__split_save(vm, o);
+	else
+		r = kernel_save(vm, o);
+	record_end(o);
+	return r;
 }
 
 void kvm__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
@@ -161,15 +179,13 @@ void kvm__vm_save(struct engine_vm *v, struct record_out *o, struct err *e)
 	record_end(o);
 }
 
-static void irqchip_restore(struct kvm_vm *vm, struct record_in *in)
+static void kernel_restore(struct kvm_vm *vm, struct record_in *in)
 {
 	struct kvm_irqchip chip[3] = { { .chip_id = KVM_IRQCHIP_PIC_MASTER },
 				       { .chip_id = KVM_IRQCHIP_PIC_SLAVE },
 				       { .chip_id = KVM_IRQCHIP_IOAPIC } };
 	struct kvm_ioapic_state *io = &chip[2].chip.ioapic;
 
-	if (!record_open(in, "irqchip", IRQCHIP_VERSION))
-		return;
 	record_get(in, &chip[0].chip.pic, sizeof(chip[0].chip.pic));
 	record_get(in, &chip[1].chip.pic, sizeof(chip[1].chip.pic));
 	io->base_address = record_get_u64(in);
@@ -184,6 +200,16 @@ static void irqchip_restore(struct kvm_vm *vm, struct record_in *in)
 		if (r < 0)
 			record_fail(in, "KVM_SET_IRQCHIP: %s", err_name((int)-r));
 	}
+}
+
+static void irqchip_restore(struct kvm_vm *vm, struct record_in *in)
+{
+	if (!record_open(in, "irqchip", IRQCHIP_VERSION))
+		return;
+	if (vm->irqs == KVM_IRQS_SPLIT)
+		kvm__split_restore(vm, in);
+	else
+		kernel_restore(vm, in);
 	record_close(in);
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "engine/engine.h"
+#include "engine/ioapic.h"
 #include "sys/beside.h"
 
 enum { KVM_MSR_LIST_MAX = 512, KVM_POINTS = 4 /* debug registers */ };
@@ -19,11 +20,22 @@ struct kvm_begun { /* memory slots that are being set by somebody else */
 
 enum kvm_irqs { KVM_IRQS_NONE, KVM_IRQS_KERNEL, KVM_IRQS_SPLIT };
 
+struct kvm_split { /* split.c */
+	pthread_mutex_t lock;
+	struct ioapic ioapic;
+	uint32_t irqfds; /* bit n: pin n has one */
+	struct kvm_split_route {
+		uint32_t addr, data; /* of the message; data 0: there is none */
+	} route[IOAPIC_PINS];
+	bool told; /* the kernel has these */
+};
+
 struct kvm_vm {
 	struct engine_vm vm; /* first */
 	int sys_fd, fd;      /* owned: /dev/kvm, the machine */
 	enum kvm_irqs irqs;
 	bool irqs_made;
+	struct kvm_split split;               /* only if it is */
 	size_t run_size;                      /* bytes of a processor's exchange mapping */
 	uint64_t slot_size[ENGINE_SLOTS_MAX]; /* bytes; 0: empty */
 	struct kvm_begun *begun;              /* owned; NULL: nothing */
@@ -89,5 +101,15 @@ int kvm__ioeventfd(struct engine_vm *vm, bool port, uint64_t addr, unsigned len,
 void kvm__vm_save(struct engine_vm *vm, struct record_out *o, struct err *e);
 void kvm__vm_restore(struct engine_vm *vm, struct record_in *in);
 int kvm__vm_catch_up(struct engine_vm *vm, struct err *e);
+
+/* split.c - only of a machine whose controller is split; any thread */
+void kvm__split_init(struct kvm_vm *vm);
+int kvm__split_line(struct kvm_vm *vm, unsigned gsi, bool level);
+int kvm__split_irqfd(struct kvm_vm *vm, unsigned gsi, bool on);
+void kvm__split_eoi(struct kvm_vm *vm, unsigned vector);
+/* kvm__split_access() - of a memory-mapped exit. Return: it was the I/O APIC's, and is answered */
+bool kvm__split_access(struct kvm_vm *vm, struct kvm_run *run);
+void kvm__split_save(struct kvm_vm *vm, struct record_out *o); /* the record's content */
+void kvm__split_restore(struct kvm_vm *vm, struct record_in *in);
 
 #endif

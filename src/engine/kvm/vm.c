@@ -70,6 +70,7 @@ static void vm_free(struct engine_vm *v)
 	kvm__mem_ready(vm, NULL);
 	fd_close(&vm->fd);
 	fd_close(&vm->sys_fd);
+	pthread_mutex_destroy(&vm->split.lock);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }
@@ -114,6 +115,7 @@ static int vm_new(struct engine_vm **ret_vm, const struct engine_config *c, stru
 	vm->fd = vm->sys_fd = -1;
 	vm->irqs = c->no_irqchip ? KVM_IRQS_NONE : c->split_irqchip ? KVM_IRQS_SPLIT : KVM_IRQS_KERNEL;
 	pthread_mutex_init(&vm->lock, NULL);
+	kvm__split_init(vm);
 	r = vm_setup(vm, c, e);
 	if (r < 0) {
 		vm_free(&vm->vm);
