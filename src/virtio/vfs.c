@@ -41,6 +41,7 @@ enum {
 	QUEUES,
 	VFS_RECORD_VERSION = 1,
 	HEAD = sizeof(struct fuse_out_header),
+	BATCH_MAX = 16, /* answers for one interrupt */
 };
 
 struct vfs {
@@ -166,18 +167,28 @@ static void work_unlock(struct vfs *v)
 /* work_yield() - let them have it. */
 static void work_yield(struct vfs *v)
 {
-	if (__atomic_load_n(&v->waiting, __ATOMIC_SEQ_CST) == 0)
-		return;
 	work_unlock(v);
 	while (__atomic_load_n(&v->waiting, __ATOMIC_SEQ_CST) > 0)
 		sched_yield();
 	pthread_mutex_lock(&v->work);
 }
 
-/* queue_serve() - Context: worker, @work held. Return: 0; -EPROTO. */
+/* notify() - the guest, of the *n that were answered since it was told */
+static void notify(struct vfs *v, unsigned i, unsigned *n)
+{
+	if (*n)
+		vdev_notify(&v->d, i);
+	*n = 0;
+}
+
+/*
+ * queue_serve() - the first answer is told at once, later ones two, four, ... at a time while more is asked for than that: a
+ * guest that has asked for much is interrupted once for some of it, and one that waits for an answer has it.
+ * Context: worker, @work held. Return: 0; -EPROTO. */
 static int queue_serve(struct vfs *v, unsigned i)
 {
 	struct vq *q = &v->d.vq[i];
+	unsigned n = 0, batch = 1;
 	int r = 0;
 
 	if (!v->up || !q->enabled)
@@ -189,9 +200,16 @@ static int queue_serve(struct vfs *v, unsigned i)
 			r = vq_push(q, &v->chain);
 			if (r < 0)
 				break;
-			vdev_notify(&v->d, i); /* each: the next may wait for a disk */
+			if (++n == batch) {
+				notify(v, i, &n);
+				batch = batch < BATCH_MAX ? 2 * batch : BATCH_MAX;
+			}
+			if (__atomic_load_n(&v->waiting, __ATOMIC_SEQ_CST) == 0)
+				continue;
+			notify(v, i, &n); /* whoever waits may end it */
 			work_yield(v);
 		}
+		notify(v, i, &n);
 	} while (v->up && r == 0 && vq_wake(q));
 	return v->up ? r : 0;
 }

@@ -364,6 +364,40 @@ static void test_pause_and_reset_come_between_requests_and_lose_none(void **stat
 	end_dir(&w);
 }
 
+/* told() - how often the guest was interrupted since @before, once that is @want times or after a while */
+static unsigned told(struct world *w, unsigned before, unsigned want)
+{
+	unsigned n = 0;
+
+	for (int i = 0; i < 2000 && n < want; i++) {
+		usleep(1000);
+		n = __atomic_load_n(&w->t.n_interrupts[REQ], __ATOMIC_RELAXED) - before;
+	}
+	usleep(5000);
+	return __atomic_load_n(&w->t.n_interrupts[REQ], __ATOMIC_RELAXED) - before;
+}
+
+static void test_many_answers_interrupt_once_for_some_and_the_first_at_once(void **state)
+{
+	struct world w;
+	unsigned before;
+	uint64_t fh;
+
+	(void)state;
+	begin_dir(&w);
+	start(&w, 0);
+	fh = make_file(&w, "file");
+	assert_int_equal(told(&w, 0, 2), 2); /* for each that was asked alone */
+	before = told(&w, 0, 0);
+	post_reads(&w, fh, 100);
+	driver_kick(&w.t, REQ);
+	for (int i = 0; i < 100; i++)
+		assert_true(used(&w.t, REQ, NULL) >= 0);
+	assert_int_equal(told(&w, before, 10), 10); /* 1, 2, 4, 8, five times 16, and 5 */
+	driver_fini(&w.t);
+	end_dir(&w);
+}
+
 static void test_a_snapshot_goes_on_with_names_found_anew(void **state)
 {
 	struct world w;
@@ -487,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_forgets_come_by_the_other_queue),
 		cmocka_unit_test(test_a_reset_closes_what_was_open_and_the_next_driver_starts_anew),
 		cmocka_unit_test(test_pause_and_reset_come_between_requests_and_lose_none),
+		cmocka_unit_test(test_many_answers_interrupt_once_for_some_and_the_first_at_once),
 		cmocka_unit_test(test_a_snapshot_goes_on_with_names_found_anew),
 		cmocka_unit_test(test_broken_rings_need_a_reset_and_work_after_it),
 		cmocka_unit_test(test_a_worker_that_cannot_be_jailed_is_no_worker),
