@@ -4,62 +4,15 @@
  * the directory are asked for as well; then "made" is created and written, where the share allows it
  */
 #include "cpu.h"
+#include "fuse.h"
 #include "virtio.h"
 
-enum {
-	VECTOR = 0x58,
-	ROOT = 1,
-	FUSE_LOOKUP = 1,
-	FUSE_OPEN = 14,
-	FUSE_READ = 15,
-	FUSE_WRITE = 16,
-	FUSE_INIT = 26,
-	FUSE_CREATE = 35,
-	O_WRONLY = 1,
-	O_CREAT = 0100,
-	NAME_BYTES = 64,
-	TAG_BYTES = 36,
-	QUEUE = 1,
-};
-
-struct in_header {
-	uint32_t len, opcode;
-	uint64_t unique, node;
-	uint32_t uid, gid, pid, extra;
-};
-
-struct out_header {
-	uint32_t len;
-	int32_t error;
-	uint64_t unique;
-};
-
-struct init {
-	uint32_t major, minor, readahead, flags, flags2, unused[11];
-};
-
-struct entry {
-	uint64_t node, generation, valid_s[2];
-	uint32_t valid_ns[2];
-	uint64_t ino, size, rest[9];
-};
-
-struct opened {
-	uint64_t handle;
-	uint32_t flags, zero;
-};
-
-struct io { /* read and write begin alike */
-	uint64_t handle, offset;
-	uint32_t size, flags;
-	uint64_t owner;
-	uint32_t open_flags, zero;
-};
+enum { VECTOR = 0x58, O_WRONLY = 1, O_CREAT = 0100, NAME_BYTES = 64, TAG_BYTES = 36 };
 
 static struct virtio v;
 static struct virtq q;
-static struct in_header in;
-static struct out_header out;
+static struct fuse_in in;
+static struct fuse_out out;
 
 /* ask() - one request of two parts, either may be empty. Return: the reply's error, 0 or negative */
 static int ask(uint32_t opcode, uint64_t node, const void *a, uint32_t a_len, const void *b, uint32_t b_len,
@@ -69,7 +22,7 @@ static int ask(uint32_t opcode, uint64_t node, const void *a, uint32_t a_len, co
 	unsigned n = 1;
 	uint32_t len;
 
-	in = (struct in_header){
+	in = (struct fuse_in){
 		(uint32_t)sizeof(in) + a_len + b_len, opcode, in.unique + 1, node, 0, 0, 1, 0
 	};
 	if (a_len)
@@ -87,18 +40,18 @@ static int ask(uint32_t opcode, uint64_t node, const void *a, uint32_t a_len, co
 	return out.error;
 }
 
-static int lookup(const char *name, struct entry *e)
+static int lookup(const char *name, struct fuse_entry *e)
 {
-	return ask(FUSE_LOOKUP, ROOT, name, (uint32_t)strlen(name) + 1, NULL, 0, e, sizeof(*e));
+	return ask(FUSE_LOOKUP, FUSE_ROOT, name, (uint32_t)strlen(name) + 1, NULL, 0, e, sizeof(*e));
 }
 
 static void read_file(const char *name)
 {
 	static char data[4096];
-	struct entry e = { 0 };
+	struct fuse_entry e = { 0 };
 	uint32_t flags[2] = { 0 };
-	struct opened o = { 0 };
-	struct io io = { 0 };
+	struct fuse_opened o = { 0 };
+	struct fuse_io io = { 0 };
 	int r = lookup(name, &e);
 
 	if (r < 0) {
@@ -121,12 +74,12 @@ static void make_file(void)
 		uint32_t flags, mode, umask, open_flags;
 	} how = { O_WRONLY | O_CREAT, 0100644, 0, 0 };
 	struct {
-		struct entry e;
-		struct opened o;
+		struct fuse_entry e;
+		struct fuse_opened o;
 	} made = { 0 };
-	struct io io = { .size = 8 };
+	struct fuse_io io = { .size = 8 };
 	uint32_t wrote[2];
-	int r = ask(FUSE_CREATE, ROOT, &how, sizeof(how), "made", 5, &made, sizeof(made));
+	int r = ask(FUSE_CREATE, FUSE_ROOT, &how, sizeof(how), "made", 5, &made, sizeof(made));
 
 	print("create: error %d\n", r);
 	if (r < 0)
@@ -138,17 +91,17 @@ static void make_file(void)
 
 int guest_main(void)
 {
-	struct init init = { 7, 31, 4096, 0, 0, { 0 } };
+	struct fuse_init init = { 7, 31, 4096, 0, 0, { 0 } };
 	const char *file = cmdline_has("file");
 	char name[NAME_BYTES] = { 0 }, tag[TAG_BYTES + 1] = { 0 };
-	struct entry e;
+	struct fuse_entry e;
 	int r;
 
 	lapic_on();
 	if (!virtio_find(&v, VIRTIO_FS, 0))
 		panic("no shared directory");
 	virtio_begin(&v, 0);
-	virtq_init(&v, &q, QUEUE);
+	virtq_init(&v, &q, FUSE_QUEUE);
 	virtio_ready(&v, VECTOR);
 	for (unsigned i = 0; i < TAG_BYTES; i++)
 		tag[i] = (char)virtio_config8(&v, i);

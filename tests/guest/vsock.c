@@ -5,34 +5,12 @@
  */
 #include "cpu.h"
 #include "virtio.h"
+#include "vsock.h"
 
-enum {
-	VECTOR = 0x58,
-	BUFS = 8,
-	ROOM = 4096,
-	HOST = 2,
-	STREAM = 1,
-	OP_REQUEST = 1,
-	OP_RESPONSE = 2,
-	OP_RST = 3,
-	OP_SHUTDOWN = 4,
-	OP_RW = 5,
-	OP_CREDIT_UPDATE = 6,
-	OP_CREDIT_REQUEST = 7,
-	SHUTDOWN_BOTH = 3,
-	BUF_ALLOC = 64 << 10,
-	PORT = 1234,
-};
-
-struct header {
-	uint64_t src_cid, dst_cid;
-	uint32_t src_port, dst_port, len;
-	uint16_t type, op;
-	uint32_t flags, buf_alloc, fwd_cnt;
-} __attribute__((packed));
+enum { VECTOR = 0x58, BUFS = 8, ROOM = 4096, BUF_ALLOC = 64 << 10, PORT = 1234 };
 
 struct packet {
-	struct header h;
+	struct vsock_header h;
 	uint8_t data[ROOM];
 };
 
@@ -54,9 +32,8 @@ static void send(uint16_t op, uint32_t flags, const void *data, uint32_t len)
 	struct virtq_buf buf[2] = { { &out.h, sizeof(out.h), false }, { out.data, len, false } };
 	uint32_t n;
 
-	out.h = (struct header){
-		cid, HOST, local_port, remote_port, len, STREAM, op, flags, BUF_ALLOC, taken
-	};
+	out.h = (struct vsock_header){ cid,          VSOCK_HOST, local_port, remote_port, len,
+				       VSOCK_STREAM, op,         flags,      BUF_ALLOC,   taken };
 	if (len)
 		memcpy(out.data, data, len);
 	virtq_add(&tx, buf, len ? 2 : 1);
@@ -71,11 +48,11 @@ static struct packet *next(void)
 		uint32_t len;
 		struct packet *p = in_of[virtq_wait(&rx, &len)];
 
-		if (p->h.dst_cid != cid || p->h.type != STREAM || p->h.len > ROOM)
+		if (p->h.dst_cid != cid || p->h.type != VSOCK_STREAM || p->h.len > ROOM)
 			panic("a packet for cid %lu, type %u, %u bytes", p->h.dst_cid, p->h.type, p->h.len);
-		if (p->h.op == OP_CREDIT_REQUEST)
-			send(OP_CREDIT_UPDATE, 0, NULL, 0);
-		if (p->h.op != OP_CREDIT_REQUEST && p->h.op != OP_CREDIT_UPDATE)
+		if (p->h.op == VSOCK_CREDIT_REQUEST)
+			send(VSOCK_CREDIT_UPDATE, 0, NULL, 0);
+		if (p->h.op != VSOCK_CREDIT_REQUEST && p->h.op != VSOCK_CREDIT_UPDATE)
 			return p;
 		offer(p);
 	}
@@ -86,26 +63,26 @@ static int do_connect(void)
 	struct packet *p;
 
 	local_port = PORT;
-	send(OP_REQUEST, 0, NULL, 0);
+	send(VSOCK_REQUEST, 0, NULL, 0);
 	p = next();
-	if (p->h.op != OP_RESPONSE) {
+	if (p->h.op != VSOCK_RESPONSE) {
 		print("refused\n");
 		return 1;
 	}
 	offer(p);
-	send(OP_RW, 0, "ping\n", 5);
+	send(VSOCK_RW, 0, "ping\n", 5);
 	p = next();
-	if (p->h.op == OP_RW) {
+	if (p->h.op == VSOCK_RW) {
 		print("answer ");
 		print_bytes((const char *)p->data, p->h.len);
 		taken += p->h.len;
 	}
 	offer(p);
-	send(OP_SHUTDOWN, SHUTDOWN_BOTH, NULL, 0);
+	send(VSOCK_SHUTDOWN, VSOCK_SHUTDOWN_BOTH, NULL, 0);
 	do {
 		p = next();
 		offer(p);
-	} while (p->h.op != OP_RST);
+	} while (p->h.op != VSOCK_RST);
 	print("closed\n");
 	return 0;
 }
@@ -119,20 +96,20 @@ static int do_listen(void)
 		uint16_t op = p->h.op;
 
 		switch (op) {
-		case OP_REQUEST:
+		case VSOCK_REQUEST:
 			remote_port = p->h.src_port;
-			send(OP_RESPONSE, 0, NULL, 0);
+			send(VSOCK_RESPONSE, 0, NULL, 0);
 			break;
-		case OP_RW:
+		case VSOCK_RW:
 			taken += p->h.len;
 			bytes += p->h.len;
-			send(OP_RW, 0, p->data, p->h.len);
+			send(VSOCK_RW, 0, p->data, p->h.len);
 			break;
-		case OP_SHUTDOWN: send(OP_RST, 0, NULL, 0); break;
+		case VSOCK_SHUTDOWN: send(VSOCK_RST, 0, NULL, 0); break;
 		default: break;
 		}
 		offer(p);
-		if (op == OP_SHUTDOWN || op == OP_RST) {
+		if (op == VSOCK_SHUTDOWN || op == VSOCK_RST) {
 			print("%lu bytes\n", bytes);
 			return 0;
 		}
