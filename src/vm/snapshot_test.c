@@ -643,6 +643,46 @@ static void test_a_jailed_machine_fetches_its_working_set(void **state)
 	files_close(&f);
 }
 
+/* A file that lies about its processors is found out by a process that has no files any more. */
+static void test_what_is_behind_the_configuration_is_read_in_the_jail(void **state)
+{
+	static const char tag[8] = "cpu";
+	auto_fini(buf) struct buf good = { 0 };
+	struct machine_restore r = { .uffd_sock = -1 };
+	int status = -1;
+	struct files f;
+	struct world w;
+	char *cpu;
+	pid_t pid;
+
+	(void)state;
+#ifdef __SANITIZE_THREAD__
+	print_message("the sanitizer's own thread: a process with threads gets no user namespace\n");
+	skip();
+#endif
+	counted(&w, &f, 1);
+	slurp(f.state, &good);
+	cpu = good.data ? memmem(good.data, good.len, tag, sizeof(tag)) : NULL;
+	assert_non_null(cpu);
+	if (!cpu)
+		return;
+	cpu[0] = 'x';
+	digest_of(good.data + HEAD_BYTES, good.len - HEAD_BYTES, good.data + HEAD_DIGEST_AT);
+	put_state(&f, good.data, good.len);
+	r.jail = (struct machine_jail){ .on = true, .may_stay = true, .uid = 65534, .gid = 65534 };
+	pid = fork();
+	if (pid == 0) {
+		if (access("/proc", F_OK) < 0 || restore(&w, &f, &r) >= 0 || !strstr(w.e.text, "xpu"))
+			_exit(1);
+		_exit(access("/proc", F_OK) < 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status != 0)
+		fail_msg("want an exit with 0, got status %#x", (unsigned)status);
+	world_close(&w);
+	files_close(&f);
+}
+
 static void test_a_list_that_makes_no_sense_is_none(void **state)
 {
 	static const struct {
@@ -780,6 +820,7 @@ int main(void)
 		cmocka_unit_test(test_the_first_restore_lists_what_it_touched_and_the_next_fetches_it),
 		cmocka_unit_test(test_what_is_no_list_is_left_alone_and_a_half_made_one_is_made_anew),
 		cmocka_unit_test(test_a_jailed_machine_fetches_its_working_set),
+		cmocka_unit_test(test_what_is_behind_the_configuration_is_read_in_the_jail),
 		cmocka_unit_test(test_a_list_that_makes_no_sense_is_none),
 		cmocka_unit_test(test_pages_come_from_a_handler_that_was_handed_the_faults),
 		cmocka_unit_test(test_damaged_files_are_refused_with_one_line),
