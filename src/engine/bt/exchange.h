@@ -55,6 +55,7 @@ struct bt_notices {
 enum bt_notice {
 	BT_NOTICE_WRITTEN, /* what was translated from there is no more */
 	BT_NOTICE_CODE,    /* another processor translates from that page: it must not be written unseen */
+	BT_NOTICE_OFTEN,   /* WRITTEN, of the whole page, by a processor that has written there before */
 };
 
 /* of the round of @n: address (40 bits), length (6; 0: the whole page), kind */

@@ -2,6 +2,7 @@
 /* block_test.c - blocks linked, found through tables and ways, killed, dropped
  */
 #include "engine/bt/space/emit.h"
+#include "engine/bt/space/others.h"
 #include "engine/bt/space/translate_test.h"
 
 static void test_a_link_is_followed_until_its_target_is_killed(void **state)
@@ -678,6 +679,44 @@ static void test_a_full_cache_is_emptied_and_used_again(void **state)
 	assert_true(bt_code_has(CODE));
 }
 
+/* A page with another's code and our data: neither may go on for ever with a fault for each store. */
+static void test_a_page_that_one_writes_and_another_runs_becomes_one_that_is_always_written(void **state)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	struct bt_exchange *x = map_at(BT_EXCHANGE_BASE, 2 * BT_EXCHANGE_STRIDE, rw, -1);
+	uint8_t *codes = map_at(BT_CODES_BASE, 2 * BT_CODE_BYTES, rw, -1);
+	struct bt_notices *theirs =
+		(void *)(BT_EXCHANGE_BASE + BT_EXCHANGE_STRIDE + offsetof(struct bt_exchange, notices));
+	uint8_t *count = &bt_process()->store_count[CODE >> 12];
+
+	(void)state;
+	NEED_PLACES();
+	assert_true(x && codes);
+	bt_code_kill(cpu, CODE, 4096);
+	*count = 0;
+	cpu->exchange = x;
+	vm.n_cpus = 2;
+	bt_code_store(cpu, CODE, 8); /* nobody has code there */
+	assert_int_equal(theirs->put, 0);
+	codes[BT_CODE_BYTES + (CODE >> 15)] = 1 << (CODE >> 12 & 7);
+	for (unsigned i = 0; i < 4; i++)
+		bt_code_store(cpu, CODE + 8 * i, 8);
+	assert_int_equal(theirs->put, 4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(theirs->notice[i] & 3, i < 3 ? BT_NOTICE_WRITTEN : BT_NOTICE_OFTEN);
+	/* and where it is heard, until code that looks at its bytes is made of the page */
+	*count = 0;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_false(bt_code_is_hot(CODE));
+		bt_notice_put(&x->notices, BT_NOTICE_OFTEN, CODE, 0);
+		bt_others_listen(cpu, true);
+	}
+	assert_true(bt_code_is_hot(CODE));
+	*count = 0;
+	vm.n_cpus = 0;
+	munmap(codes, 2 * BT_CODE_BYTES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -694,6 +733,8 @@ int main(void)
 		cmocka_unit_test(test_a_call_above_four_gigabytes_is_returned_from),
 		cmocka_unit_test(test_a_dead_block_leads_out_whatever_it_began_with),
 		cmocka_unit_test(test_a_full_cache_is_emptied_and_used_again),
+		cmocka_unit_test(
+			test_a_page_that_one_writes_and_another_runs_becomes_one_that_is_always_written),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

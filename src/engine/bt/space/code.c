@@ -29,26 +29,33 @@ bool bt_code_is_hot(uint64_t gpa)
 	return gpa < BT_RAM_SIZE && *count_of(gpa) >= ALWAYS_DROPS * DROP;
 }
 
+void bt_code_often(uint64_t gpa)
+{
+	uint8_t *n = count_of(gpa);
+
+	*n = (uint8_t)((*n & ~STORES) + (*n < UINT8_MAX - DROP ? DROP : 0));
+}
+
+/* store_on_page() - counted also where only another processor has code: it would be told of each store, and we map the page for none. */
 static void store_on_page(struct bt_cpu *c, uint64_t gpa, size_t len)
 {
-	uint8_t *n;
+	bool often;
 
-	if (gpa >= BT_RAM_SIZE)
+	if (gpa >= BT_RAM_SIZE || !bt_others_code_has(c, gpa))
 		return;
-	if (c->vm->n_cpus > 1)
-		bt_others_code_written(c, gpa, len);
-	if (!bt_code_has(gpa))
-		return;
-	n = count_of(gpa);
-	if ((*n & STORES) < FEW_STORES) {
-		++*n;
-		bt_count(c, BT_COUNT_CODE_FINE);
-		bt_code_kill(c, gpa, len);
+	often = (*count_of(gpa) & STORES) == FEW_STORES;
+	if (often) {
+		gpa &= ~4095ULL;
+		len = 4096;
+		bt_code_often(gpa);
 	} else {
-		bt_count(c, BT_COUNT_CODE_PAGE);
-		bt_code_kill(c, gpa & ~4095ULL, 4096);
-		*n = (uint8_t)((*n & ~STORES) + (*n < UINT8_MAX - DROP ? DROP : 0));
+		++*count_of(gpa);
 	}
+	bt_count(c, often ? BT_COUNT_CODE_PAGE : BT_COUNT_CODE_FINE);
+	if (c->vm->n_cpus > 1)
+		bt_others_code_written(c, gpa, len, often);
+	if (bt_code_has(gpa))
+		bt_code_kill(c, gpa, len);
 }
 
 void bt_code_store(struct bt_cpu *c, uint64_t gpa, size_t len)

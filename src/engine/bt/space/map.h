@@ -32,5 +32,6 @@ void bt_map_protect(struct bt_cpu *c, uint64_t gpa);
  */
 void bt_code_store(struct bt_cpu *c, uint64_t gpa, size_t len);
 bool bt_code_is_hot(uint64_t gpa); /* is the page one that is written all the time? */
+void bt_code_often(uint64_t gpa);  /* all its blocks go once more, for it is written */
 
 #endif

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "engine/bt/space/host.h"
+#include "engine/bt/space/map.h"
 #include "engine/bt/space/run.h"
 #include "engine/bt/space/spaces.h"
 #include "engine/bt/space/translate.h"
@@ -82,14 +83,15 @@ void bt_others_code_made(struct bt_cpu *c, uint64_t gpa)
 		await(c, (unsigned)__builtin_ctz(told), n[__builtin_ctz(told)]);
 }
 
-void bt_others_code_written(struct bt_cpu *c, uint64_t gpa, size_t len)
+void bt_others_code_written(struct bt_cpu *c, uint64_t gpa, size_t len, bool often)
 {
 	uint32_t told = 0;
 
 	for (unsigned i = 0; i < c->vm->n_cpus; i++) {
 		if (i == c->index || !has_code(i, gpa))
 			continue;
-		bt_notice_put(&exchange_of(i)->notices, BT_NOTICE_WRITTEN, gpa, len);
+		bt_notice_put(&exchange_of(i)->notices, often ? BT_NOTICE_OFTEN : BT_NOTICE_WRITTEN, gpa,
+			      len);
 		told |= 1U << i;
 	}
 	if (told)
@@ -112,6 +114,8 @@ static void heed(struct bt_cpu *c, uint64_t notice)
 		bt_spaces_code_made(c, gpa);
 		return;
 	}
+	if ((notice & 3) == BT_NOTICE_OFTEN && gpa < BT_RAM_SIZE)
+		bt_code_often(gpa);
 	bt_count(c, BT_COUNT_CODE_PAGE);
 	bt_code_kill(c, len ? gpa : gpa & -PAGE, len ? len : PAGE);
 }

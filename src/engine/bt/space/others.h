@@ -16,7 +16,8 @@
 #include "engine/bt/space/cpu.h"
 
 void bt_others_code_made(struct bt_cpu *c, uint64_t gpa); /* before the page is read */
-void bt_others_code_written(struct bt_cpu *c, uint64_t gpa, size_t len);
+void bt_others_code_written(struct bt_cpu *c, uint64_t gpa, size_t len,
+			    bool often); /* @often: all of the page, and not for the first time */
 bool bt_others_code_has(const struct bt_cpu *c,
 			uint64_t gpa); /* has any of them, this one too, code on the page? */
 bool bt_others_have_told(const struct bt_cpu *c);
