@@ -17,7 +17,7 @@
  *	0x007000000000  descriptions of blocks, views, lists                         shared
  *	0x007050000000  where each processor has translated code, a bit for each page
  *	0x007090000000  which pages have been written, likewise; only those of slots with a dirty log
- *	0x008000000000  guest memory, linear: guest physical address + this
+ *	0x008000000000  guest memory, linear: guest physical address + this; the rest is the guest's
  *	0x018000000000  the guest's kernel half begins
  *	0x790000000000  the guest's low 4 GiB as its kernel reaches them
  *

@@ -35,11 +35,20 @@ enum { /* flags of a granule */
        LISTED = 32,    /* in process->flushable: its next flush is at a change of CR3 */
 };
 
+/* own_end() - of the engine's places that end with guest memory, linear, as far as there is any. */
+static uint64_t own_end(const struct bt_vm *vm)
+{
+	const struct bt_slot *last = vm->n_slots ? &vm->slot[vm->by_gpa[vm->n_slots - 1]] : NULL;
+	uint64_t end = BT_RAM_BASE + (last ? last->gpa + last->size : 0);
+
+	return end < BT_KERNEL_VIEW ? (end + GRANULE - 1) & -GRANULE : BT_KERNEL_VIEW;
+}
+
 /* is_ours() - does the host page belong to the engine? */
-static bool is_ours(uint64_t host)
+static bool is_ours(const struct bt_vm *vm, uint64_t host)
 {
 	return (host >= BT_PROGRAM_BASE && host < BT_WINDOW_END) ||
-	       (host >= BT_ARENA_BASE && host < BT_KERNEL_VIEW) || host >= USER_END;
+	       (host >= BT_ARENA_BASE && host < own_end(vm)) || host >= USER_END;
 }
 
 static void all_go(struct bt_cpu *c, struct bt_process *p);
@@ -94,7 +103,7 @@ static void all_go(struct bt_cpu *c, struct bt_process *p)
 {
 	BT_CALL(SYS_munmap, 0, BT_PROGRAM_BASE);
 	BT_CALL(SYS_munmap, BT_WINDOW_END, BT_ARENA_BASE - BT_WINDOW_END);
-	BT_CALL(SYS_munmap, BT_KERNEL_VIEW, USER_END - BT_KERNEL_VIEW);
+	BT_CALL(SYS_munmap, own_end(c->vm), USER_END - own_end(c->vm));
 	flush_all(c, p);
 }
 
@@ -103,7 +112,7 @@ static void flush_at(struct bt_cpu *c, struct bt_process *p, uint64_t host)
 {
 	uint64_t g = GRANULE_OF(host);
 
-	if (is_ours(host) || !p->granule[g])
+	if (is_ours(c->vm, host) || !p->granule[g])
 		return;
 	if (p->granule[g] & GIANT) {
 		for (uint64_t i = g & ~511ULL, end = i + 512; i < end; i++)
@@ -251,7 +260,7 @@ enum bt_map bt_map_page(struct bt_cpu *c, uint64_t host, uint64_t va, const stru
 	const struct bt_slot *s;
 	long r;
 
-	if (is_ours(host))
+	if (is_ours(c->vm, host))
 		return BT_MAP_NOT;
 	s = bt_slot_of(c->vm, page->gpa & -PAGE, PAGE);
 	if (!s || (write && (s->readonly || !writable)))

@@ -157,6 +157,22 @@ static void test_a_page_is_the_guests_until_it_is_flushed(void **state)
 	assert_false(can_read(USER_VA));
 }
 
+/* A heap that is put anywhere in 64 TiB often comes to lie where the largest guest's memory would end. */
+static void test_only_as_much_is_the_engines_as_there_is_memory(void **state)
+{
+	const uint64_t end = BT_RAM_BASE + ((RAM_BYTES + 0x1fffff) & ~0x1fffffUL);
+
+	(void)state;
+	NEED_PLACES();
+	assert_int_equal(map_user(end - 4096, 0x5000), BT_MAP_NOT);
+	assert_int_equal(map_user(end, 0x5000), BT_MAPPED);
+	assert_true(can_write(end));
+	assert_int_equal(map_user(BT_KERNEL_VIEW - 4096, 0x6000), BT_MAPPED);
+	bt_map_flush(cpu, BT_FLUSH_SPACE, 0);
+	assert_false(can_read(end));
+	assert_false(can_read(BT_KERNEL_VIEW - 4096));
+}
+
 static void test_what_is_global_outlives_a_change_of_spaces(void **state)
 {
 	(void)state;
@@ -279,6 +295,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_a_page_is_the_guests_until_it_is_flushed, flush),
+		cmocka_unit_test_setup(test_only_as_much_is_the_engines_as_there_is_memory, flush),
 		cmocka_unit_test_setup(test_what_is_global_outlives_a_change_of_spaces, flush),
 		cmocka_unit_test_setup(test_an_address_in_a_large_page_flushes_all_of_it, flush),
 		cmocka_unit_test_setup(test_places_of_the_engine_are_never_the_guests, flush),

@@ -129,6 +129,8 @@ long bt_spaces_slots(struct bt_cpu *c)
 
 	if (p->slots_age == c->vm->slots_age)
 		return 0;
+	bt_map_flush(c, BT_FLUSH_ALL,
+		     0); /* memory that is new comes to where the guest may have had a page */
 	for (unsigned i = 0; i < BT_SLOTS_MAX; i++) /* first: another may come to where one was */
 		if (p->slot[i].size && p->slot[i].age != c->vm->slot[i].age)
 			BT_CALL(SYS_mmap, p->slot[i].host, p->slot[i].size, PROT_NONE,
