@@ -195,7 +195,7 @@ nothing_left() { ! pgrep -f "vm run --kernel $GUEST" >/dev/null; }
 	run unshare -n bash -c '
 		ip link add br0 type bridge && ip link set br0 up || exit 77
 		"$0" vm run --kernel "$1/reset" --cmdline how=halt --net bridge=br0 </dev/null >"$2" 2>&1 &
-		for _ in $(seq 100); do grep -q ending "$2" && break; sleep 0.05; done
+		for _ in $(seq 100); do grep -qs ending "$2" && break; sleep 0.05; done
 		ip -o link show master br0
 		kill $!
 		wait $!
