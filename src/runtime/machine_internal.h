@@ -99,6 +99,7 @@ struct keeper_client {
 	bool output, input;        /* attached */
 	bool waits;                /* wants PROTO_EXIT */
 	bool holds;                /* the machine is paused for it, and resumed when it goes */
+	bool will_hold;            /* once the machine has gone on that is just being resumed */
 	int file[KEEPER_FILES];    /* owned; what it will save into */
 	unsigned n_files;
 };
@@ -139,5 +140,7 @@ void keeper__client_accept(void *keeper, uint32_t events);
 void keeper__clients_want(struct keeper *k);
 void keeper__send(struct keeper_client *c, enum msg type, const void *bytes, size_t len);
 void keeper__release(struct keeper *k); /* nobody holds it any more */
+void keeper__hold(
+	struct keeper_client *c); /* pause it for @c; one that is paused already stays so afterwards, too */
 
 #endif

@@ -274,6 +274,9 @@ static void task_done(struct keeper *k, const struct msg_failed *done)
 		keeper__send(asker, PROTO_DONE, done, sizeof(*done));
 	if (k->resume_next)
 		keeper__release(k);
+	for (struct keeper_client *c = k->clients; c; c = c->next)
+		if (c->will_hold)
+			keeper__hold(c);
 }
 
 static void on_machine(void *arg, uint32_t events)

@@ -122,8 +122,7 @@ static void change(struct keeper_client *c, enum keeper_task task)
 		refuse(c, r, NULL);
 }
 
-/* hold() - one that is paused already stays so afterwards, too. */
-static void hold(struct keeper_client *c)
+void keeper__hold(struct keeper_client *c)
 {
 	static const struct msg_failed done;
 	struct keeper *k = c->keeper;
@@ -133,6 +132,9 @@ static void hold(struct keeper_client *c)
 		refuse(c, -EBUSY, "a snapshot of it is being made already");
 		return;
 	}
+	c->will_hold = k->task == TASK_RESUME; /* for whoever held it before */
+	if (c->will_hold)
+		return;
 	if (k->state.status == INSTANCE_PAUSED) {
 		keeper__send(c, PROTO_DONE, &done, sizeof(done));
 		return;
@@ -217,7 +219,7 @@ static bool serve(struct keeper_client *c, uint8_t type, const char *bytes, size
 	case PROTO_WAIT: c->waits = true; return true;
 	case PROTO_PAUSE: change(c, TASK_PAUSE); return true;
 	case PROTO_RESUME: change(c, TASK_RESUME); return true;
-	case PROTO_HOLD: hold(c); return true;
+	case PROTO_HOLD: keeper__hold(c); return true;
 	case PROTO_FILE:
 		if (c->n_files < KEEPER_FILES && mine >= 0)
 			c->file[c->n_files++] = TAKE_FD(mine);

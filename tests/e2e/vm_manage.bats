@@ -115,6 +115,37 @@ load vm_named
 	[ "$b" -gt "$a" ]
 }
 
+# PROTO_HOLD to its keeper twice, the second the moment the first lets go: it must not count the first one's pause as its own
+@test "who holds a machine right after another has it for himself" {
+	need python3
+	"$HULL" vm create --name held --kernel "$GUEST/count" >/dev/null
+	"$HULL" vm start held
+	python3 - "$HULL_RUN_ROOT" <<-'END'
+		import glob, os, socket, stat, sys
+		HOLD, DONE = 14, 69
+		path, = (p for p in glob.glob(sys.argv[1] + "/machine/*") if stat.S_ISSOCK(os.stat(p).st_mode))
+		def ask(s, kind, payload=b""):
+		    s.send(bytes([kind]) + payload)
+		    while (m := s.recv(65536))[0] != DONE:
+		        pass
+		    return m[1:]
+		for _ in range(30):
+		    a, b = (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2))
+		    a.connect(path)
+		    b.connect(path)
+		    assert ask(a, HOLD)[:4] == bytes(4)
+		    a.close()
+		    assert ask(b, HOLD)[:4] == bytes(4)
+		    # it is paused now, and stays so: a save without files is refused for the files alone
+		    c = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+		    c.connect(path)
+		    assert b"snapshot of it is being made" in ask(c, HOLD), "held by nobody"
+		    c.close()
+		    b.close()
+	END
+	"$HULL" vm rm -f held >/dev/null
+}
+
 @test "stop asks, waits and ends it; kill does not ask" {
 	create st count
 	"$HULL" vm start st
