@@ -23,7 +23,7 @@
 #include "fmt/record.h"
 
 enum { XSAVE_XMM0_AT = 160, XSAVE_BV_AT = 512 }; /* Spec: SDM volume 1, 13.4.1 */
-enum { MEM_BYTES = 1 << 20, CODE_AT = 0x1000, READONLY_AT = 0x80000 };
+enum { MEM_BYTES = 1 << 20, CODE_AT = 0x1000, STACK_AT = 0x8000, DATA_AT = 0x20000, READONLY_AT = 0x80000 };
 enum {
 	MORE_AT = 2 << 20,
 	MORE_BYTES = 2 << 20,
@@ -105,7 +105,7 @@ static void start_at(struct world *w, const void *code, size_t len)
 	s.seg[X86_TR].attr = 0x8b;
 	s.seg[X86_LDTR].attr = 0x82;
 	s.gdt.limit = s.idt.limit = 0xffff;
-	s.gpr[X86_RSP] = 0x8000;
+	s.gpr[X86_RSP] = STACK_AT;
 	assert_return_code(engine_cpu_set(w->cpu, &s, &w->e), 0);
 }
 
@@ -267,6 +267,8 @@ static void start_long(struct world *w, struct engine_cpu *cpu, unsigned ring, u
 	s.seg[X86_LDTR] = (struct x86_segment){ .attr = 0x82 };
 	s.seg[X86_TR] = (struct x86_segment){ .limit = 0x67, .attr = 0x8b };
 	s.gpr[X86_RAX] = rax;
+	s.gpr[X86_RBX] = DATA_AT;
+	s.gpr[X86_RSP] = STACK_AT;
 	assert_return_code(engine_cpu_set(cpu, &s, &w->e), 0);
 }
 
@@ -727,13 +729,34 @@ static void test_a_split_controller_repeats_a_level_until_it_is_down(void **stat
 	world_close(&w);
 }
 
+/* move() - @a's processor, memory and controllers into @b, which @open makes. @saved: the controllers. */
+static void move(struct world *a, struct world *b, void (*open)(struct world *w), struct buf *saved)
+{
+	static struct x86_state s;
+	struct record_out o = { .to = saved };
+	struct record_in in;
+	struct engine_exit x;
+
+	engine_cpu_kick(a->cpu);
+	run(a, &x, ENGINE_EXIT_KICKED);
+	assert_return_code(engine_cpu_get(a->cpu, &s, &a->e), 0);
+	engine_vm_save(a->vm, &o, &a->e);
+	assert_int_equal(a->e.code, 0);
+	assert_int_equal(buf_finish(saved), 0);
+
+	open(b);
+	memcpy(b->mem, a->mem, MEM_BYTES);
+	assert_return_code(engine_cpu_set(b->cpu, &s, &b->e), 0);
+	record_init(&in, saved->data, saved->len, &b->e);
+	engine_vm_restore(b->vm, &in);
+	if (record_finish(&in) < 0)
+		fail_msg("%s", b->e.text);
+}
+
 /* The processor is at the interrupt: that it has ended it must be told in the other machine, too. */
 static void test_a_split_controller_is_saved_and_restored(void **state)
 {
-	static struct x86_state s;
 	auto_fini(buf) struct buf saved = { 0 };
-	struct record_out o = { .to = &saved };
-	struct record_in in;
 	struct engine_exit x;
 	struct world a, b;
 
@@ -743,21 +766,8 @@ static void test_a_split_controller_is_saved_and_restored(void **state)
 	run_to_port(&a, &x, 0x31);
 	assert_return_code(engine_irq_set(a.vm, 5, true), 0);
 	run_to_port(&a, &x, 0x30);
-	engine_cpu_kick(a.cpu);
-	run(&a, &x, ENGINE_EXIT_KICKED);
-	assert_return_code(engine_cpu_get(a.cpu, &s, &a.e), 0);
-	engine_vm_save(a.vm, &o, &a.e);
-	assert_int_equal(a.e.code, 0);
-	assert_int_equal(buf_finish(&saved), 0);
-
-	split_open(&b);
-	memcpy(b.mem, a.mem, MEM_BYTES);
+	move(&a, &b, split_open, &saved);
 	world_close(&a);
-	assert_return_code(engine_cpu_set(b.cpu, &s, &b.e), 0);
-	record_init(&in, saved.data, saved.len, &b.e);
-	engine_vm_restore(b.vm, &in);
-	if (record_finish(&in) < 0)
-		fail_msg("%s", b.e.text);
 	run_to_port(&b, &x, 0x30);
 	assert_return_code(engine_irq_set(b.vm, 5, false), 0);
 	is_halted(&b);
@@ -823,9 +833,7 @@ static void test_the_whole_state_goes_into_another_machine_that_runs_on(void **s
 
 static void test_interrupt_controllers_are_saved_and_restored(void **state)
 {
-	static struct x86_state s;
 	auto_fini(buf) struct buf saved = { 0 };
-	struct record_out o = { .to = &saved };
 	struct record_in in;
 	struct engine_exit x;
 	struct world a, b;
@@ -834,20 +842,7 @@ static void test_interrupt_controllers_are_saved_and_restored(void **state)
 	world_open(&a);
 	irq_guest(&a);
 	run_to_port(&a, &x, 0x31);
-	engine_cpu_kick(a.cpu);
-	run(&a, &x, ENGINE_EXIT_KICKED);
-	assert_return_code(engine_cpu_get(a.cpu, &s, &a.e), 0);
-	engine_vm_save(a.vm, &o, &a.e);
-	assert_int_equal(a.e.code, 0);
-	assert_int_equal(buf_finish(&saved), 0);
-
-	world_open(&b);
-	memcpy(b.mem, a.mem, MEM_BYTES);
-	assert_return_code(engine_cpu_set(b.cpu, &s, &b.e), 0);
-	record_init(&in, saved.data, saved.len, &b.e);
-	engine_vm_restore(b.vm, &in);
-	if (record_finish(&in) < 0)
-		fail_msg("%s", b.e.text);
+	move(&a, &b, world_open, &saved);
 	assert_return_code(engine_irq_set(b.vm, 5, true), 0);
 	run_to_port(&b, &x, 0x30); /* vector and mask came along */
 	world_close(&a);
@@ -1035,28 +1030,6 @@ static void test_what_happens_is_counted_by_name(void **state)
 	world_close(&w);
 }
 
-/* start_long_at() - 64-bit code at CPL 0, the first 2 MiB mapped where they are. */
-static void start_long_at(struct world *w, const void *code, size_t len)
-{
-	enum { TABLES_AT = 0x10000, DATA_AT = 0x20000 };
-	const uint64_t entry[] = { TABLES_AT + 0x1003, TABLES_AT + 0x2003, 0x83 };
-	struct x86_state s = {
-		.rip = CODE_AT, .rflags = 2, .cr0 = 0x80000013, .cr3 = TABLES_AT, .cr4 = 0x620, .efer = 0x500
-	};
-
-	memcpy(w->mem + CODE_AT, code, len);
-	for (int i = 0; i < 3; i++)
-		memcpy(w->mem + TABLES_AT + 0x1000 * i, &entry[i], 8);
-	for (int i = 0; i < X86_SEG_COUNT; i++)
-		s.seg[i] = (struct x86_segment){ .limit = 0xffffffff, .selector = 16, .attr = 0xc093 };
-	s.seg[X86_CS] = (struct x86_segment){ .limit = 0xffffffff, .selector = 8, .attr = 0xa09b };
-	s.seg[X86_TR].attr = 0x8b;
-	s.seg[X86_LDTR].attr = 0x82;
-	s.gpr[X86_RSP] = 0x8000;
-	s.gpr[X86_RBX] = DATA_AT;
-	assert_return_code(engine_cpu_set(w->cpu, &s, &w->e), 0);
-}
-
 /* again: inc eax; inc eax; push rax; pop rax; mov [rbx],eax; add ecx,[rbx]; out 0x10,al; jmp again */
 static const uint8_t debugged[] = { 0xff, 0xc0, 0xff, 0xc0, 0x50, 0x58, 0x89,
 				    0x03, 0x03, 0x0b, 0xe6, 0x10, 0xeb, 0xf2 };
@@ -1092,7 +1065,8 @@ static void test_a_debugger_stops_a_processor_at_an_address_and_steps_it(void **
 
 	(void)state;
 	world_open(&w);
-	start_long_at(&w, debugged, sizeof(debugged));
+	memcpy(w.mem + CODE_AT, debugged, sizeof(debugged));
+	start_long(&w, w.cpu, 0, CODE_AT, 0);
 	debug(&w, &at_store);
 	stops_at(&w, STORE, 2);
 	stops_at(&w, STORE, 2); /* as long as it is there */
@@ -1118,7 +1092,7 @@ static void test_a_debugger_stops_a_processor_at_an_address_and_steps_it(void **
 
 static void test_a_debugger_sees_who_touches_memory(void **state)
 {
-	struct x86_debug d = { .n = 1, .point = { { .addr = 0x20000, .kind = X86_POINT_WRITE, .len = 4 } } };
+	struct x86_debug d = { .n = 1, .point = { { .addr = DATA_AT, .kind = X86_POINT_WRITE, .len = 4 } } };
 	struct engine_debugs can;
 	struct engine_exit x;
 	struct world w;
@@ -1126,7 +1100,8 @@ static void test_a_debugger_sees_who_touches_memory(void **state)
 	(void)state;
 	world_open(&w);
 	assert_return_code(engine_debug_try(w.ops, &can, &w.e), 0);
-	start_long_at(&w, debugged, sizeof(debugged));
+	memcpy(w.mem + CODE_AT, debugged, sizeof(debugged));
+	start_long(&w, w.cpu, 0, CODE_AT, 0);
 	debug(&w, &d);
 	assert_return_code(engine_cpu_run(w.cpu, &x), 0);
 	assert_int_equal(x.kind == ENGINE_EXIT_DEBUG, can.data);
@@ -1135,19 +1110,20 @@ static void test_a_debugger_sees_who_touches_memory(void **state)
 		print_message("this host's KVM does not stop at data\n");
 		skip();
 	}
-	assert_true(x.size == 4 && x.addr == 0x20000);
+	assert_true(x.size == 4 && x.addr == DATA_AT);
 	run_to_port(&w, &x, 0x10); /* reading it is nothing */
 	d.point[0].kind = X86_POINT_TOUCH;
 	debug(&w, &d);
 	for (int i = 0; i < 2; i++) {
 		run(&w, &x, ENGINE_EXIT_DEBUG);
-		assert_true(x.size == 4 && x.addr == 0x20000);
+		assert_true(x.size == 4 && x.addr == DATA_AT);
 	}
 	run_to_port(&w, &x, 0x10);
-	d.point[0] = (struct x86_point){ .addr = 0x7ff8, .kind = X86_POINT_WRITE, .len = 8 }; /* the stack */
+	d.point[0] =
+		(struct x86_point){ .addr = STACK_AT - 8, .kind = X86_POINT_WRITE, .len = 8 }; /* the stack */
 	debug(&w, &d);
 	run(&w, &x, ENGINE_EXIT_DEBUG);
-	assert_true(x.size == 8 && x.addr == 0x7ff8);
+	assert_true(x.size == 8 && x.addr == STACK_AT - 8);
 	world_close(&w);
 }
 
