@@ -97,8 +97,10 @@ static json_t *value_json(const struct kept *k, const void *slot)
 
 	switch (k->kind) {
 	case TEXT:
-		if (!text || str_eq(k->key, "Vsock"))
-			return text ? vsock_json(text) : NULL;
+		if (!text)
+			return NULL;
+		if (str_eq(k->key, "Vsock"))
+			return vsock_json(text);
 		return k->path_after ? item_json(k, text) : json_string(text);
 	case PATH: return text ? absolute_json(text) : NULL;
 	case BOOL: return json_boolean(*(const bool *)slot);

@@ -84,7 +84,7 @@ enum x86_point_kind { X86_POINT_RUN, X86_POINT_WRITE, X86_POINT_TOUCH /* read or
 enum { X86_POINTS_MAX = 64 };
 
 struct x86_debug {     /* where a debugger wants a processor to stop; nothing of it is seen by the guest */
-	uint32_t step; /* after the next instruction, RUN point or not; what may be held back does not interrupt it */
+	uint32_t step; /* after the next instruction, RUN point or not; nothing that waits interrupts it */
 	uint32_t n;
 	struct x86_point {
 		uint64_t addr; /* linear, a multiple of @len */
