@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -15,17 +14,14 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "engine/engine.h"
+#include "engine/rig.h"
 #include "sys/file.h"
 
 enum {
-	MEM_BYTES = 2 << 20,
-	PML4_AT = 0x1000,
-	PDPT_AT = 0x2000,
-	PD_AT = 0x3000,
 	LOOP_AT =
-		0x10000, /* a page for each: one written by us behind an engine's back may be code that it has translated */
-	EXIT_AT = 0x11000,
-	STACK_AT = 0x20000,
+		RIG_FREE_AT, /* a page for each: one written by us behind an engine's back may be code that it has translated */
+	EXIT_AT = RIG_FREE_AT + 0x1000,
+	STACK_AT = RIG_FREE_AT + 0x10000,
 	PORT_DONE = 0x10,
 	PORT_COUNT = 0x11,
 	LOOP_INSNS = 3,
@@ -39,19 +35,7 @@ enum {
 	ROUNDS = 8,
 	PARTS = 3, /* of the budget: ring 0, ring 3, exits */
 };
-enum { PRESENT = 1, WRITE = 2, USER = 4, LARGE = 0x80 };
-enum {
-	CR0_PE = 1,
-	CR0_ET = 0x10,
-	CR0_NE = 0x20,
-	CR0_WP = 0x10000,
-	CR4_PAE = 0x20,
-	EFER_LME = 0x100,
-	EFER_LMA = 0x400
-};
-#define KNOWN_FILE  "engine-auto"
-#define CR0_PG      0x80000000U
-#define FLAGS_IOPL3 0x3002U /* ring 3 may use ports, so it needs no kernel to come back through */
+#define KNOWN_FILE "engine-auto"
 
 /* The guest's loop, and the host's: three instructions, the last two of which most processors take as one. */
 static const uint8_t loop_code[] = {
@@ -65,110 +49,26 @@ static const uint8_t loop_code[] = {
 };
 static const uint8_t exit_code[] = { 0xe6, PORT_DONE, 0xeb, 0xfc }; /* again: out PORT_DONE, al; jmp again */
 
-struct rig {
-	struct engine_vm *vm;
-	struct engine_cpu *cpu;
-	uint8_t *mem; /* owned mapping */
-	int fd;
-};
-
-static void rig_fini(struct rig *g)
+/* ready() - a machine with both loops */
+static int ready(struct rig *g, const struct engine_ops *ops, struct err *e)
 {
-	engine_cpu_free(g->cpu);
-	engine_vm_free(g->vm);
-	if (g->mem)
-		munmap(g->mem, MEM_BYTES);
-	fd_close(&g->fd);
-}
-
-static void put64(struct rig *g, uint64_t gpa, uint64_t value)
-{
-	memcpy(g->mem + gpa, &value, sizeof(value));
-}
-
-static int rig_init(struct rig *g, const struct engine_ops *ops, struct err *e)
-{
-	const struct engine_config c = { .n_cpus = 1, .no_irqchip = true };
-	struct engine_mem m = { .size = MEM_BYTES, .shared = true };
-	int r = engine_vm_new(ops, &g->vm, &c, e);
+	int r = rig_init(g, ops, e);
 
 	if (r < 0)
 		return r;
-	g->fd = file_memfd("hull-speed", MFD_CLOEXEC);
-	if (g->fd < 0 || ftruncate(g->fd, MEM_BYTES) < 0)
-		return err_sys(e, g->fd < 0 ? -g->fd : errno, "2 MiB of memory");
-	m.host = mmap(NULL, MEM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, g->fd, 0);
-	if (m.host == MAP_FAILED)
-		return err_sys(e, errno, "2 MiB of memory");
-	g->mem = m.host;
-	m.fd = g->fd;
-	put64(g, PML4_AT, PDPT_AT | PRESENT | WRITE | USER);
-	put64(g, PDPT_AT, PD_AT | PRESENT | WRITE | USER);
-	put64(g, PD_AT, PRESENT | WRITE | USER | LARGE);
 	memcpy(g->mem + LOOP_AT, loop_code, sizeof(loop_code));
 	memcpy(g->mem + EXIT_AT, exit_code, sizeof(exit_code));
-	r = engine_mem_set(g->vm, &m, e);
-	return r < 0 ? r : engine_cpu_new(g->vm, 0, &g->cpu, e);
+	return 0;
 }
 
-/* settle() - the access of the last exit is completed, so that the state is whole and may be set. */
-static int settle(struct rig *g, struct err *e)
-{
-	struct engine_exit x;
-	int r;
-
-	engine_cpu_kick(g->cpu);
-	do
-		r = engine_cpu_run(g->cpu, &x);
-	while (r == 0 && x.kind == ENGINE_EXIT_IO);
-	if (r < 0)
-		return err_sys(e, -r, "the guest");
-	return x.kind == ENGINE_EXIT_KICKED ? 0 : err_set(e, EIO, "no kick arrives: exit %d", x.kind);
-}
-
-/* start() - at @rip in 64-bit mode of that ring */
-static int start(struct rig *g, unsigned ring, uint64_t rip, struct err *e)
-{
-	static const struct x86_segment no = { .attr = 0x82 };
-	auto_free struct x86_state *s = calloc(1, sizeof(*s));
-	unsigned dpl = ring << 5;
-	int r;
-
-	if (!s)
-		return err_sys(e, ENOMEM, "a processor's state");
-	s->rip = rip;
-	s->gpr[X86_RSP] = STACK_AT;
-	s->gpr[X86_RBX] = 1;
-	s->rflags = FLAGS_IOPL3;
-	for (int i = 0; i < X86_LDTR; i++)
-		s->seg[i] = (struct x86_segment){ .limit = 0xffffffff,
-						  .selector = (uint16_t)(16 | ring),
-						  .attr = (uint16_t)(0xc093 | dpl) };
-	s->seg[X86_CS].selector = (uint16_t)(8 | ring);
-	s->seg[X86_CS].attr = (uint16_t)(0xa09b | dpl);
-	s->seg[X86_LDTR] = no;
-	s->seg[X86_TR] = (struct x86_segment){ .limit = 0x67, .attr = 0x8b };
-	s->cr0 = CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE;
-	s->cr3 = PML4_AT;
-	s->cr4 = CR4_PAE;
-	s->efer = EFER_LME | EFER_LMA;
-	r = settle(g, e);
-	return r < 0 ? r : engine_cpu_set(g->cpu, s, e);
-}
-
-/* run_to() - Return: 0 at an access to that port; signals on the way do not count. */
+/* run_to() - Return: 0 at an access to that port */
 static int run_to(struct rig *g, unsigned port, struct engine_exit *x, struct err *e)
 {
-	do {
-		int r = engine_cpu_run(g->cpu, x);
+	int r = rig_run(g, x, e);
 
-		if (r < 0)
-			return err_sys(e, -r, "the guest");
-	} while (x->kind == ENGINE_EXIT_KICKED);
-	if (x->kind == ENGINE_EXIT_IO && x->addr == port)
-		return 0;
-	return err_set(e, EIO, "the guest does not do what it should: exit %d%s%s", x->kind,
-		       x->text[0] ? ": " : "", x->text);
+	if (r < 0)
+		return r;
+	return x->kind == ENGINE_EXIT_IO && x->addr == port ? 0 : rig_failed(x, e);
 }
 
 static nsec_t now(void)
@@ -211,7 +111,7 @@ static int measure_ring(struct rig *g, unsigned ring, nsec_t budget, uint64_t *r
 	struct engine_exit x;
 	struct rounds rounds;
 	bool last = false;
-	int r = start(g, ring, LOOP_AT, e);
+	int r = rig_start(g, ring, LOOP_AT, STACK_AT, e);
 
 	rounds = rounds_begin(budget);
 	while (r == 0 && !last) {
@@ -235,7 +135,7 @@ static int measure_exits(struct rig *g, nsec_t budget, uint64_t *ret_ns, struct 
 	nsec_t from = now(), end = from + budget;
 	struct engine_exit x;
 	uint64_t n = 0;
-	int r = start(g, 0, EXIT_AT, e);
+	int r = rig_start(g, 0, EXIT_AT, STACK_AT, e);
 
 	for (int i = 0; i < EXITS_FIRST && r == 0; i++)
 		r = run_to(g, PORT_DONE, &x, e);
@@ -272,8 +172,8 @@ int engine_speed(const struct engine_ops *ops, unsigned budget_ms, struct engine
 {
 	const nsec_t budget = budget_ms * NSEC_PER_MSEC / PARTS;
 	struct engine_speed s = { .host_ps = measure_host(budget / 4) };
-	struct rig g = { .fd = -1 };
-	int r = rig_init(&g, ops, e);
+	struct rig g = RIG_NONE;
+	int r = ready(&g, ops, e);
 
 	if (r == 0)
 		r = measure_ring(&g, 0, budget, &s.ring0_ps, e);
@@ -298,8 +198,8 @@ bool engine_speed_is_full(const struct engine_speed *s)
 /* measure_ring0() - and nothing else: the two speeds lie a thousand times apart, a short look tells them. */
 static int measure_ring0(const struct engine_ops *ops, struct engine_speed *ret_s)
 {
-	struct rig g = { .fd = -1 };
-	int r = rig_init(&g, ops, NULL);
+	struct rig g = RIG_NONE;
+	int r = ready(&g, ops, NULL);
 
 	ret_s->host_ps = measure_host(CHOOSE_NS / 4);
 	if (r == 0)
