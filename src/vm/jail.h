@@ -44,21 +44,21 @@ int jail_drop(struct err *e);
 
 /* What a thread does. The union of kinds is one filter. */
 enum jail_work {
-	JAIL_CPU = 1,     /* runs a processor, and answers for devices' registers */
-	JAIL_LOOP = 2,    /* serves devices and requests */
-	JAIL_SOCKETS = 4, /* and passes streams on: vsock */
-	JAIL_NET = 8,     /* and opens the host's network: the user-mode stack */
-	JAIL_SHARE = 16,  /* serves a shared directory */
-	JAIL_PCI = 32,    /* and BARs of PCI devices move */
+	JAIL_CPU = 1 << 0,     /* runs a processor, and answers for devices' registers */
+	JAIL_LOOP = 1 << 1,    /* serves devices and requests */
+	JAIL_SOCKETS = 1 << 2, /* and passes streams on: vsock */
+	JAIL_NET = 1 << 3,     /* and opens the host's network: the user-mode stack */
+	JAIL_SHARE = 1 << 4,   /* serves a shared directory */
+	JAIL_PCI = 1 << 5,     /* and BARs of PCI devices move */
 	/* and makes devices, or what is behind them, anew: the loop of a machine with PCI or whose disks can be exchanged */
-	JAIL_HOTPLUG = 64,
-	JAIL_RING = 128, /* and these have rings of requests: disks that are asynchronous */
+	JAIL_HOTPLUG = 1 << 6,
+	JAIL_RING = 1 << 7, /* and these have rings of requests: disks that are asynchronous */
 	/* and gives the guest memory, and takes it: the loop of a machine with PCI or memory hot-plug */
-	JAIL_MEMORY = 256,
-	JAIL_API = 512,    /* and answers requests of another process, which passes it files */
-	JAIL_DEBUG = 2048, /* and has a debugger as client, who changes what processors hold */
-	JAIL_FETCH = 1024, /* asks for memory ahead, and does nothing else */
-	JAIL_SPLIT = 4096, /* and the I/O APIC is the engine's */
+	JAIL_MEMORY = 1 << 8,
+	JAIL_API = 1 << 9,    /* and answers requests of another process, which passes it files */
+	JAIL_FETCH = 1 << 10, /* asks for memory ahead, and does nothing else */
+	JAIL_DEBUG = 1 << 11, /* and has a debugger as client, who changes what processors hold */
+	JAIL_SPLIT = 1 << 12, /* and the I/O APIC is the engine's */
 };
 
 /* jail_filter() - the calling thread may make no other system calls than those of @work (enum jail_work, or'ed; never 0). @trap:
